@@ -1,0 +1,141 @@
+"""Everything that can go wrong in the backend, as a tree, each with its HTTP status.
+
+    BackendError                      500
+    ├── SettingsError                 (stops the start)
+    ├── RequestError                  400  the body is not what this API takes
+    ├── UnauthorizedError             401  Basic auth is on and was not given
+    ├── LabelingConfigError           422  the project's labeling config cannot work
+    ├── PromptError                   422  a key point or rectangle cannot be used
+    ├── ImageError                    422
+    │   ├── ImageUnreachableError          not found, refused, timed out, no address
+    │   ├── ImageUndecodableError          fetched, but not a picture
+    │   └── ImageTooLargeError             more bytes or pixels than the settings allow
+    ├── BrushError                    422
+    │   ├── MaskShapeError                 a mask that is not (H, W)
+    │   └── RunLengthError                 an rle that is damaged or of another size
+    └── LabelStudioError              502  Label Studio's API refused or did not answer
+
+Label Studio shows nobody the body of an error, only (sometimes) the status line's reason phrase.
+So each error carries both: `reason`, a few words for the status line, and `message` with `remedy`,
+the whole story for the JSON body and the log.
+"""
+
+
+class BackendError(Exception):
+    """Base of all errors of this package.
+
+    Args:
+        message: what was expected and what came, naming the thing (task, field, URL, value).
+        remedy: what the reader can do about it, as an imperative sentence.
+        reason: a few words for the HTTP status line; the class's own phrase if not given.
+    """
+
+    status = 500
+    code = "internal_error"
+    reason = "Internal error"
+
+    def __init__(self, message: str, *, remedy: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        if reason is not None:
+            self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}"
+
+
+class SettingsError(BackendError):
+    """One or more settings are wrong; `message` lists them all."""
+
+    code = "settings"
+    reason = "Wrong settings"
+
+
+class RequestError(BackendError):
+    """The request's body does not have the shape that Label Studio sends."""
+
+    status = 400
+    code = "bad_request"
+    reason = "Bad request"
+
+
+class UnauthorizedError(BackendError):
+    """Basic auth is configured and the request's credentials are missing or wrong."""
+
+    status = 401
+    code = "unauthorized"
+    reason = "Basic auth required"
+
+
+class LabelingConfigError(BackendError):
+    """The labeling config lacks something that masks need, or is not valid XML."""
+
+    status = 422
+    code = "labeling_config"
+    reason = "Labeling config cannot work"
+
+
+class PromptError(BackendError):
+    """A prompt of the context cannot be turned into pixels or into an object."""
+
+    status = 422
+    code = "prompt"
+    reason = "Prompt cannot be used"
+
+
+class ImageError(BackendError):
+    """The task's image cannot be used."""
+
+    status = 422
+    code = "image"
+    reason = "Image cannot be used"
+
+
+class ImageUnreachableError(ImageError):
+    """The image's bytes could not be fetched."""
+
+    code = "image_unreachable"
+    reason = "Image not reachable"
+
+
+class ImageUndecodableError(ImageError):
+    """The bytes were fetched and are not a picture that can be decoded."""
+
+    code = "image_undecodable"
+    reason = "Image not decodable"
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more bytes or pixels than the settings allow."""
+
+    code = "image_too_large"
+    reason = "Image too large"
+
+
+class BrushError(BackendError, ValueError):
+    """A mask or a run-length list that the brush codec cannot work on."""
+
+    status = 422
+    code = "brush"
+    reason = "Brush mask cannot be used"
+
+
+class MaskShapeError(BrushError):
+    """A mask is not 2-D, or one of its sides is 0."""
+
+    code = "mask_shape"
+
+
+class RunLengthError(BrushError):
+    """A run-length list is damaged, or belongs to a mask of another size."""
+
+    code = "run_length"
+
+
+class LabelStudioError(BackendError):
+    """Label Studio's API refused a call or did not answer it."""
+
+    status = 502
+    code = "label_studio"
+    reason = "Label Studio call failed"
