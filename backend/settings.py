@@ -1,0 +1,153 @@
+"""The settings of the service: one frozen dataclass, read once from environment variables."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from backend.errors import SettingsError
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is not a URL such as http://localhost:8080")
+    return value.rstrip("/")
+
+
+def _log_level(value: str) -> str:
+    if value.upper() not in LOG_LEVELS:
+        raise ValueError(f"is not one of {', '.join(LOG_LEVELS)}")
+    return value.upper()
+
+
+def _whole_number(unit: str, lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"is not a whole number of {unit}") from None
+        if not lowest <= number <= highest:
+            raise ValueError(f"is not between {lowest} and {highest} {unit}")
+        return number
+
+    return parse
+
+
+def _seconds(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("is not a number of seconds") from None
+    if not 0 < number <= 600:  # also refuses nan
+        raise ValueError("is not between 0 and 600 seconds")
+    return number
+
+
+def _variable(name: str, default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
+    metadata = {"variable": name, "parse": parse, "meaning": meaning}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user can set. Each field names its environment variable, default and meaning.
+
+    Raises:
+        SettingsError: from `from_environment`, listing every wrong variable at once.
+    """
+
+    label_studio_url: str | None = _variable(
+        "LABEL_STUDIO_URL",
+        None,
+        _url,
+        "Address of Label Studio as this service reaches it; without it, the address that "
+        "Label Studio sends when it connects",
+    )
+    label_studio_api_key: str | None = _variable(
+        "LABEL_STUDIO_API_KEY",
+        None,
+        _text,
+        "Legacy token or personal access token, to fetch the tasks' images",
+    )
+    basic_auth_user: str | None = _variable(
+        "BASIC_AUTH_USER", None, _text, "User name that Label Studio must send"
+    )
+    basic_auth_pass: str | None = _variable(
+        "BASIC_AUTH_PASS", None, _text, "Password that Label Studio must send"
+    )
+    log_level: str = _variable(
+        "LOG_LEVEL", "INFO", _log_level, "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    port: int = _variable("PORT", 9090, _whole_number("ports", 1, 65535), "Port to listen on")
+    threads: int = _variable(
+        "THREADS",
+        16,
+        _whole_number("threads", 2, 512),
+        "Requests served at once; more than the annotators that click at the same moment",
+    )
+    checkpoint: str = _variable(
+        "MOBILESAM_CHECKPOINT",
+        "official",
+        _text,
+        "official, demo, or the path of a .pt file",
+    )
+    device: str = _variable("MOBILESAM_DEVICE", "auto", _text, "auto, cpu, cuda or cuda:N")
+    cache_mb: int = _variable(
+        "MOBILESAM_CACHE_MB",
+        512,
+        _whole_number("megabytes", 1, 1_000_000),
+        "Memory for image embeddings; 4 MB an image with the official weights",
+    )
+    max_image_mb: int = _variable(
+        "MOBILESAM_MAX_IMAGE_MB",
+        100,
+        _whole_number("megabytes", 1, 10_000),
+        "Largest image file that is fetched",
+    )
+    max_pixels: int = _variable(
+        "MOBILESAM_MAX_PIXELS",
+        100_000_000,
+        _whole_number("pixels", 1, 10_000_000_000),
+        "Largest image, width times height, that is decoded",
+    )
+    fetch_timeout_s: float = _variable(
+        "MOBILESAM_FETCH_TIMEOUT_S", 20.0, _seconds, "Time to fetch one image, in seconds"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read all settings; an empty variable counts as not set.
+
+        Args:
+            environment: variable -> value; `os.environ` if not given.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for item in fields(cls):
+            name = item.metadata["variable"]
+            text = environment.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                values[item.name] = item.metadata["parse"](text)
+            except ValueError as error:
+                shown = "***" if item.name.endswith(("key", "pass")) else repr(text)
+                problems.append(f"{name}={shown} {error}")
+        if ("basic_auth_user" in values) != ("basic_auth_pass" in values):
+            problems.append("BASIC_AUTH_USER and BASIC_AUTH_PASS are not both set")
+        if "label_studio_api_key" in values and "label_studio_url" not in values:
+            # The key would otherwise go to any address that a /setup request names.
+            if not environment.get("LABEL_STUDIO_URL", "").strip():
+                problems.append("LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not")
+        if problems:
+            raise SettingsError("\n".join(problems), remedy="correct them and start again")
+        return cls(**values)
