@@ -144,10 +144,10 @@ class Settings:
                 problems.append(f"{name}={shown} {error}")
         if ("basic_auth_user" in values) != ("basic_auth_pass" in values):
             problems.append("BASIC_AUTH_USER and BASIC_AUTH_PASS are not both set")
-        if "label_studio_api_key" in values and "label_studio_url" not in values:
-            # The key would otherwise go to any address that a /setup request names.
-            if not environment.get("LABEL_STUDIO_URL", "").strip():
-                problems.append("LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not")
+        # The key would otherwise go to any address that a /setup request names.
+        without_url = not environment.get("LABEL_STUDIO_URL", "").strip()
+        if "label_studio_api_key" in values and without_url:
+            problems.append("LABEL_STUDIO_API_KEY is set and LABEL_STUDIO_URL is not")
         if problems:
             raise SettingsError("\n".join(problems), remedy="correct them and start again")
         return cls(**values)
