@@ -1,0 +1,268 @@
+"""Predictor: embed an image once, then predict masks from its embedding as often as needed.
+
+    predictor = Predictor("mobile_sam.pt")
+    embedding = predictor.embed(image)
+    masks = predictor.predict(embedding, points_xy=[[x, y]], point_labels=[1])
+
+There is no current image: whatever belongs to an image is in its `Embedding`. One predictor serves
+any number of threads.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
+from mobilesam.errors import DeviceError, ImageError, PromptError
+from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
+from mobilesam.resize import (
+    LOGITS_SIZE,
+    to_image_masks,
+    to_model_input,
+    to_model_logits,
+    to_model_points,
+    to_shared_logits,
+)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the decoder needs to know of one image. Immutable; any thread may use it.
+
+    `features` is (1, C, G, G) on the predictor's device, `size_hw` the image's height and width in
+    pixels, `model_id` the predictor that made it.
+    """
+
+    features: Tensor
+    size_hw: tuple[int, int]
+    model_id: str
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features take, in bytes."""
+        return self.features.nbytes
+
+
+@dataclass(frozen=True)
+class Masks:
+    """K masks for one prompt.
+
+    `logits` is (K, 256, 256) float32 over the square model input, before the threshold at 0;
+    `logits[k:k+1]` can be fed back as `mask_logits`. `scores` is (K,) float32, the IoU that the
+    model expects of each mask.
+    """
+
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    size_hw: tuple[int, int]
+    input_size: int
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
+        with torch.inference_mode():
+            logits = torch.from_numpy(self.logits)
+            masks: NDArray[np.bool_] = to_image_masks(logits, self.size_hw, self.input_size).numpy()
+        return masks
+
+    def best(self) -> "Masks":
+        """Return only the mask with the highest score, K = 1."""
+        k = int(np.argmax(self.scores))
+        chosen = slice(k, k + 1)
+        return Masks(self.logits[chosen], self.scores[chosen], self.size_hw, self.input_size)
+
+
+class Predictor:
+    """One loaded model.
+
+    Args:
+        checkpoint: path of a weights file, "demo" for the bundled ones, "official" for the
+            downloaded ones.
+        device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        CheckpointError: the weights file is missing, damaged or of another model.
+        DeviceError: the device does not exist here.
+    """
+
+    def __init__(self, checkpoint: str | Path = "official", device: str = "auto") -> None:
+        self.device = _find_device(device)
+        path = find_checkpoint(checkpoint)
+        model = load_model(path)
+        model.image_encoder.fuse_norms()
+        self._model = model.to(self.device)
+        self._image_positions = model.prompt_encoder.grid_positions()
+        self.is_demo = path == BUNDLED_DEMO
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.model_id = f"mobilesam-{'demo-weights' if self.is_demo else path.stem}-{digest[:8]}"
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square model input in pixels."""
+        return self._model.sizes.input_size
+
+    @torch.inference_mode()
+    def embed(self, image: NDArray[np.uint8]) -> Embedding:
+        """Run the image encoder.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, as displayed.
+
+        Raises:
+            ImageError: the array has another shape or type.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise ImageError(
+                f"an image must be (H, W, 3) uint8 RGB, got shape {image.shape} of {image.dtype}"
+            )
+        pixels = to_model_input(image, self.input_size).to(self.device)
+        features = self._model.image_encoder(pixels)
+        return Embedding(features, (image.shape[0], image.shape[1]), self.model_id)
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        embedding: Embedding,
+        *,
+        points_xy: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box_xyxy: ArrayLike | None = None,
+        mask_logits: NDArray[np.float32] | None = None,
+        multimask: bool = True,
+    ) -> Masks:
+        """Decode one prompt for one object.
+
+        Args:
+            embedding: of this predictor's `embed`.
+            points_xy: (N, 2) pixels of the image, or None.
+            point_labels: (N,) 1 on the object, 0 off it; needed with `points_xy`.
+            box_xyxy: (4,) left, top, right, bottom in pixels of the image, or None.
+            mask_logits: (1, 256, 256) of an earlier answer for this image, or None.
+            multimask: three candidates for an ambiguous prompt, else the one mask for a clear one.
+
+        Returns:
+            K = 3 masks with `multimask`, else 1.
+
+        Raises:
+            PromptError: no prompt at all, or one with wrong shapes, labels or numbers.
+        """
+        if embedding.model_id != self.model_id:
+            raise PromptError(
+                f"the embedding is of model {embedding.model_id}, this is {self.model_id}; "
+                "embed the image again"
+            )
+        points, kinds = _read_points(points_xy, point_labels)
+        corners = _read_box(box_xyxy)
+        if not len(points) and not len(corners) and mask_logits is None:
+            raise PromptError("nothing to predict from; give points_xy, box_xyxy or mask_logits")
+        points = to_model_points(
+            np.concatenate([points, corners]), embedding.size_hw, self.input_size
+        )
+        if len(corners):
+            kinds += [BOX_TOP_LEFT, BOX_BOTTOM_RIGHT]
+        elif kinds:
+            points = np.concatenate([points, np.zeros((1, 2))])
+            kinds += [PADDING]
+        low_res, iou = self._model.decode(
+            embedding.features,
+            torch.tensor(points, dtype=torch.float32, device=self.device)[None],
+            torch.tensor(kinds, dtype=torch.long, device=self.device)[None],
+            self._read_logits(mask_logits),
+            image_positions=self._image_positions,
+        )
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return Masks(
+            logits=to_shared_logits(low_res[0, chosen].float()).cpu().numpy(),
+            scores=iou[0, chosen].float().cpu().numpy(),
+            size_hw=embedding.size_hw,
+            input_size=self.input_size,
+        )
+
+    def predict_object(
+        self,
+        embedding: Embedding,
+        *,
+        points_xy: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        box_xyxy: ArrayLike | None = None,
+        mask_logits: NDArray[np.float32] | None = None,
+    ) -> Masks:
+        """Decode one prompt to the one mask that answers it best, K = 1; arguments as `predict`.
+
+        A single point is ambiguous (the shirt or the person?): the best of three candidates. More
+        prompts say what is meant: the mask that the model trained for that.
+        """
+        labels = np.asarray([] if point_labels is None else point_labels)
+        is_ambiguous = labels.size == 1 and box_xyxy is None and mask_logits is None
+        masks = self.predict(
+            embedding,
+            points_xy=points_xy,
+            point_labels=point_labels,
+            box_xyxy=box_xyxy,
+            mask_logits=mask_logits,
+            multimask=is_ambiguous,
+        )
+        return masks.best()
+
+    def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:
+        if mask_logits is None:
+            return None
+        expected = (1, LOGITS_SIZE, LOGITS_SIZE)
+        if np.shape(mask_logits) != expected:
+            raise PromptError(f"mask_logits must be {expected}, got {np.shape(mask_logits)}")
+        logits = torch.as_tensor(mask_logits, dtype=torch.float32, device=self.device)
+        return to_model_logits(logits, 4 * self._model.sizes.grid_size)[None]
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
+            )
+    return device
+
+
+def _read_points(
+    points_xy: ArrayLike | None, point_labels: ArrayLike | None
+) -> tuple[NDArray[np.float64], list[int]]:
+    points = np.asarray([] if points_xy is None else points_xy, np.float64)
+    labels = np.asarray([] if point_labels is None else point_labels)
+    if not points.size and not labels.size:
+        return np.zeros((0, 2)), []
+    if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1]:
+        raise PromptError(
+            "points_xy must be (N, 2) and point_labels (N,), "
+            f"got shapes {points.shape} and {labels.shape}"
+        )
+    if not np.isfinite(points).all():
+        raise PromptError(f"points_xy must be finite numbers, got {points.tolist()}")
+    if not np.isin(labels, (0, 1)).all():
+        raise PromptError(f"point_labels must be 1 (on) or 0 (off), got {labels.tolist()}")
+    return points, [int(label) for label in labels]
+
+
+def _read_box(box_xyxy: ArrayLike | None) -> NDArray[np.float64]:
+    if box_xyxy is None:
+        return np.zeros((0, 2))
+    box = np.asarray(box_xyxy, np.float64)
+    if box.shape != (4,) or not np.isfinite(box).all():
+        raise PromptError(f"box_xyxy must be 4 finite numbers, got {box.tolist()}")
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise PromptError(f"box_xyxy must have left < right and top < bottom, got {box.tolist()}")
+    return box.reshape(2, 2)

@@ -1,0 +1,30 @@
+"""Fixtures that several folders of tests share."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from mobilesam import Predictor
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+@pytest.fixture(scope="session")
+def parity_checkpoint(tmp_path_factory):
+    """Path of a checkpoint in the official layout, filled from a fixed seed."""
+    source = GOLDEN / "parity" / "parity_weights.py"
+    spec = importlib.util.spec_from_file_location(source.stem, source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    state = {name: torch.from_numpy(value) for name, value in module.make_state(seed=0).items()}
+    path = tmp_path_factory.mktemp("parity") / "parity.pt"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def parity_predictor(parity_checkpoint):
+    """A full-size model on the CPU. Its weights segment nothing; they compare arithmetic."""
+    return Predictor(parity_checkpoint, device="cpu")
