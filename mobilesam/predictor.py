@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
+from mobilesam.download import OFFICIAL
 from mobilesam.errors import DeviceError, ImageError, PromptError
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
@@ -89,6 +90,11 @@ class Predictor:
     Raises:
         CheckpointError: the weights file is missing, damaged or of another model.
         DeviceError: the device does not exist here.
+
+    Attributes:
+        device: where the model is.
+        weights: "official", "demo", or the name of another weights file.
+        model_id: the weights' name and the start of their SHA-256; embeddings belong to it.
     """
 
     def __init__(self, checkpoint: str | Path = "official", device: str = "auto") -> None:
@@ -98,9 +104,9 @@ class Predictor:
         model.image_encoder.fuse_norms()
         self._model = model.to(self.device)
         self._image_positions = model.prompt_encoder.grid_positions()
-        self.is_demo = path == BUNDLED_DEMO
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        self.model_id = f"mobilesam-{'demo-weights' if self.is_demo else path.stem}-{digest[:8]}"
+        self.weights = _name_weights(path, digest)
+        self.model_id = f"mobilesam-{self.weights}-weights-{digest[:8]}"
 
     @property
     def input_size(self) -> int:
@@ -236,6 +242,13 @@ def _find_device(name: str) -> torch.device:
                 f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
             )
     return device
+
+
+def _name_weights(path: Path, sha256: str) -> str:
+    """Return "demo", "official", or what the file is called."""
+    if path == BUNDLED_DEMO:
+        return "demo"
+    return "official" if sha256 == OFFICIAL.sha256 else path.stem
 
 
 def _read_points(

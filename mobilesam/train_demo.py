@@ -30,13 +30,14 @@ from mobilesam.prompt_encoder import (
 )
 from mobilesam.prompt_sampling import correcting_point, loose_box, random_point
 from mobilesam.scene_pool import Batch, ScenePool, fill_pool
+from mobilesam.scenes import SIDE
 
 SCENES_PER_STEP = 8
 PROMPTS_PER_SCENE = 8
 TOKENS = 5  # of a prompt: up to two box corners and three points, or more padding
 PEAK_LEARNING_RATE = 1.5e-3
 WARM_UP_STEPS = 300
-EMA_DECAY = 0.998  # of the averaged weights, which are the ones that ship
+EMA_DECAY = 0.99  # of the averaged weights, which are the ones that ship
 SAVE_EVERY = 250
 
 
@@ -139,6 +140,24 @@ def round_loss(logits: Tensor, iou: Tensor, wanted: Tensor) -> Tensor:
     return (losses[:, 0] + best_of_three).mean() + F.mse_loss(iou, true_iou)
 
 
+def click_loss(logits: Tensor, points: Tensor, kinds: Tensor) -> Tensor:
+    """Return the cross entropy at the clicked pixels themselves, which nobody may overlook.
+
+    Args:
+        logits: (N, K, h, w).
+        points: (N, TOKENS, 2) pixels of the model input.
+        kinds: (N, TOKENS).
+    """
+    is_click = (kinds == POSITIVE) | (kinds == NEGATIVE)
+    places = 2 * (points + 0.5) / SIDE - 1
+    found = F.grid_sample(logits, places[:, None], align_corners=False, padding_mode="border")
+    found = found[:, :, 0]  # (N, K, TOKENS)
+    wanted = (kinds == POSITIVE).float()[:, None].expand_as(found)
+    entropy = F.binary_cross_entropy_with_logits(found, wanted, reduction="none")
+    weight = is_click.float()[:, None].expand_as(found)
+    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+
+
 def learning_rate(step: int, steps: int) -> float:
     """Return the rate of a step: a linear rise, then half a cosine down to 1 % of the peak."""
     if step < WARM_UP_STEPS:
@@ -205,7 +224,7 @@ class Trainer:
         embedding = embedding.float()
         repeated = embedding.repeat_interleave(PROMPTS_PER_SCENE, dim=0)
         logits, iou = self.model.decode(repeated, points, kinds)
-        loss = round_loss(logits, iou, wanted)
+        loss = round_loss(logits, iou, wanted) + click_loss(logits, points, kinds)
 
         aid_weight = max(0.1, 1 - self.step / (0.5 * self.steps))
         same = self.aid(embedding, seeds).flatten(0, 1)[:, None]
@@ -215,11 +234,10 @@ class Trainer:
         rows = torch.from_numpy(rng.permutation(len(points))[: len(points) // 2]).to(self.device)
         best = logits[rows, 1 + iou[rows, 1:].argmax(dim=1)].detach()
         points, kinds = add_corrections(rng, batch, rows, best.cpu(), points.cpu(), kinds.cpu())
+        points, kinds = points.to(self.device), kinds.to(self.device)
         mask = best[:, None] if rng.random() < 0.6 else None
-        logits, iou = self.model.decode(
-            repeated[rows], points.to(self.device), kinds.to(self.device), mask
-        )
-        loss = loss + round_loss(logits, iou, wanted[rows])
+        logits, iou = self.model.decode(repeated[rows], points, kinds, mask)
+        loss = loss + round_loss(logits, iou, wanted[rows]) + click_loss(logits, points, kinds)
 
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps)

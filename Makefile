@@ -1,0 +1,43 @@
+# Each target makes the environment it needs first; Python 3.11 is all that must be there.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo serve test lint bench clean
+
+demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures, connected
+	$(BIN)/python -m backend demo
+
+serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is already there
+	$(BIN)/python -m backend serve
+
+test: $(VENV)/.development chromium lint  ## linter, type checker and all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.runtime  ## the brush codec beside label-studio-sdk's
+	$(BIN)/python benchmarks/bench_brush.py
+
+$(VENV)/.runtime: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/.development: requirements-dev.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@ $(VENV)/.runtime
+
+.PHONY: chromium
+chromium:  # the browser test's; Debian's package where there is none
+	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+clean:  ## the environments and what runs left behind
+	rm -rf $(VENV) .label-studio runs .pytest_cache .mypy_cache .ruff_cache

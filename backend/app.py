@@ -1,0 +1,198 @@
+"""The HTTP side: Label Studio's ML backend protocol, routes of a few lines.
+
+Source: what Label Studio 1.23 sends and expects, recorded in tests/golden/label_studio.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from backend.errors import BackendError, RequestError, UnauthorizedError
+from backend.segmenter import Segmenter
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REASON_CHARACTERS = 120  # of a status line; enough for every reason of `errors`
+
+
+def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
+    """Build the service.
+
+    Args:
+        settings: read from the environment if not given.
+        segmenter: what answers the clicks; loaded from the settings, which takes seconds, if not
+            given.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        MobileSamError: the weights or the device cannot be used.
+    """
+    settings = settings or Settings.from_environment()
+    segmenter = segmenter or Segmenter.from_settings(settings)
+    app = Flask("backend")
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # labels stay readable
+    _add_protocol(app, segmenter)
+    if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
+        app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
+    app.register_error_handler(BackendError, _answer_error)
+    app.register_error_handler(HTTPException, _answer_http_exception)
+    app.register_error_handler(Exception, _answer_bug)
+    return app
+
+
+def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
+    @app.get("/")
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="UP", **segmenter.describe())
+
+    @app.post("/setup")
+    def setup() -> Response:
+        body = _json_object()
+        segmenter.set_up(
+            project=_text(body, "project"),
+            label_config=_text(body, "schema"),
+            hostname=_optional_text(body, "hostname"),
+            access_token=_optional_text(body, "access_token"),
+        )
+        return jsonify(model_version=segmenter.model_version)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        body = _json_object()
+        tasks = body.get("tasks")
+        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+            raise RequestError("'tasks' is not a list of tasks", remedy="send Label Studio's body")
+        results = segmenter.predict(
+            tasks=tasks,
+            project=_optional_text(body, "project") or "",
+            label_config=_text(body, "label_config"),
+            context=_context(body),
+        )
+        return jsonify(results=results)
+
+    @app.post("/webhook")
+    def webhook() -> Response:
+        # Label Studio sends every event of the project and waits a second for an answer. The model
+        # does not learn from annotations, so there is nothing to do with them.
+        _json_object()
+        return jsonify(status="ok", job=None)
+
+    @app.post("/train")
+    def train() -> Response:
+        return jsonify(
+            status="ok", job=None, message="MobileSAM is used as it is, not trained here"
+        )
+
+    @app.route("/versions", methods=["GET", "POST"])
+    def versions() -> Response:
+        return jsonify(versions=[segmenter.model_version])
+
+
+# Reading requests
+
+
+def _json_object() -> dict[str, Any]:
+    body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
+    if not isinstance(body, dict):
+        raise RequestError(
+            "the request's body is not a JSON object",
+            remedy="send what Label Studio sends to an ML backend",
+            reason="Body is not a JSON object",
+        )
+    return body
+
+
+def _optional_text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RequestError(f"{name!r} is {value!r}, not text", remedy="send Label Studio's body")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = _optional_text(body, name)
+    if value is None:
+        raise RequestError(f"{name!r} is missing", remedy="send Label Studio's body")
+    return value
+
+
+def _context(body: dict[str, Any]) -> list[Any] | None:
+    """Return the prompts of an interactive call, or None: a batch, or a task was opened."""
+    params = body.get("params") or {}
+    context = params.get("context") if isinstance(params, dict) else params
+    if context is None:
+        return None
+    regions = context.get("result") if isinstance(context, dict) else None
+    if not isinstance(regions, list):
+        raise RequestError(
+            "'params.context' is not {'result': [regions]}", remedy="send Label Studio's body"
+        )
+    return regions
+
+
+def _authentication(user: str, password: str) -> Callable[[], None]:
+    expected = f"{user}\0{password}".encode()
+
+    def check() -> None:
+        if request.path == "/health":
+            return
+        given = request.authorization
+        sent = f"{given.username}\0{given.password}" if given and given.type == "basic" else ""
+        if not hmac.compare_digest(sent.encode(), expected):
+            raise UnauthorizedError(
+                "user name and password of BASIC_AUTH_USER and BASIC_AUTH_PASS were not sent",
+                remedy="choose Basic Authentication for the backend in Label Studio's settings",
+            )
+
+    return check
+
+
+# Answering errors: one JSON shape, the reason in the status line too, no traceback
+
+
+def _error_response(status: int, code: str, reason: str, message: str, remedy: str) -> Response:
+    response = jsonify(error={"code": code, "reason": reason, "message": message, "remedy": remedy})
+    phrase = "".join(c if " " <= c <= "~" else "?" for c in reason)[:REASON_CHARACTERS]
+    response.status = f"{status} {phrase}"
+    return response
+
+
+def _answer_error(error: BackendError) -> Response:
+    log.warning("%s %s: %s", request.method, request.path, error)
+    response = _error_response(error.status, error.code, error.reason, error.message, error.remedy)
+    if isinstance(error, UnauthorizedError):
+        response.headers["WWW-Authenticate"] = 'Basic realm="MobileSAM backend"'
+    return response
+
+
+def _answer_http_exception(error: HTTPException) -> Response:
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    response = _error_response(
+        status,
+        "http",
+        error.name,
+        error.description or error.name,
+        "see the README for the addresses that this service has",
+    )
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after"):
+            response.headers[name] = value
+    return response
+
+
+def _answer_bug(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _error_response(
+        500,
+        BackendError.code,
+        BackendError.reason,
+        f"an unexpected {type(error).__name__}",
+        "look into this service's log for the traceback, and report it",
+    )

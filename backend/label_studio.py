@@ -1,0 +1,313 @@
+"""Label Studio as this service reaches it: its address, its tokens, its API client."""
+
+import functools
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Generator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import jwt
+from label_studio_sdk.client import LabelStudio as ApiClient
+
+from backend.errors import LabelStudioError
+from backend.settings import Settings
+from backend.transport import (
+    ERROR_BYTES,
+    Answer,
+    BodyTooLargeError,
+    Deadline,
+    TransportError,
+    exchange,
+    origin,
+    without_secrets,
+)
+
+EXCHANGE_TIMEOUT_S = 10.0
+API_TIMEOUT_S = 60.0
+ACCESS_LIFETIME_S = 300.0
+RENEW_BEFORE_S = 30.0
+PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
+
+
+class LabelStudio:
+    """One Label Studio server and a token for it. Safe under threads.
+
+    The SDK exchanges personal access tokens too, but only for its own calls, by the clock of this
+    machine, without a margin, and at a wrong address where Label Studio has a base path. So
+    `authorization` does it, for the images and for the SDK's client in `api` alike.
+
+    Args:
+        url: base address, with the base path if there is one, without a slash at its end.
+        token: legacy token or personal access token; None if none is known.
+        url_is_set: whether `url` is LABEL_STUDIO_URL; else a /setup request named it.
+        token_is_set: whether `token` is LABEL_STUDIO_API_KEY; else a /setup request brought it.
+    """
+
+    def __init__(
+        self, url: str, token: str | None, *, url_is_set: bool = True, token_is_set: bool = True
+    ) -> None:
+        self.url = url
+        self._token = token
+        self._url_is_set = url_is_set
+        self._token_is_set = token_is_set
+        self._token_type = _claims(token or "").get("token_type", "legacy")
+        self._http: httpx.Client | None = None
+        self._lock = threading.Lock()
+        self._access: _Access | None = None
+        self._running: Future[_Access] | None = None
+
+    @functools.cached_property
+    def api(self) -> ApiClient:
+        """The SDK's client for this server, authorized as `authorization` says."""
+        self._http = httpx.Client(
+            auth=_Authorization(self), timeout=API_TIMEOUT_S, follow_redirects=True
+        )
+        # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
+        return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
+
+    def close(self) -> None:
+        """Close the connections of `api`, which cannot be used after that."""
+        if self._http is not None:
+            self._http.close()
+
+    def authorization(self, *, deadline: Deadline | None = None, refused: str | None = None) -> str:
+        """Make the value of the Authorization header for a request to this server.
+
+        A personal access token is exchanged for an access token, which is good for 300 s and kept;
+        once, however many threads ask, and again shortly before it ends.
+
+        Args:
+            deadline: ends the exchange; 10 s from now if not given.
+            refused: a value from here that was answered 401. It comes back if there is no other.
+
+        Raises:
+            LabelStudioError: no token is known, or the exchange failed.
+        """
+        if self._token is None:
+            raise LabelStudioError(
+                f"no token for Label Studio at {without_secrets(self.url)} is known",
+                remedy=self._token_remedy(),
+                reason="no token for Label Studio, set LABEL_STUDIO_API_KEY",
+            )
+        if self._token_type != "refresh":  # noqa: S105 - a claim, no password
+            scheme = "Token" if self._token_type == "legacy" else "Bearer"  # noqa: S105
+            return f"{scheme} {self._token}"
+        return self._current_access(deadline or Deadline(EXCHANGE_TIMEOUT_S), refused).header
+
+    def refused(self, answer: Answer) -> LabelStudioError:
+        """Explain a 401 of this server."""
+        detail = (answer.field("detail") or "without a reason")[:200]
+        source = "LABEL_STUDIO_API_KEY" if self._token_is_set else "/setup"
+        kind = {"refresh": "personal access token", "legacy": "legacy token"}
+        remedy = self._token_remedy()
+        short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
+        if "legacy token authentication has been disabled" in detail:
+            remedy += ", or turn legacy tokens on (Organization > API Tokens Settings)"
+            if self._token_is_set:
+                short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
+        return LabelStudioError(
+            f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
+            f"to the {kind.get(self._token_type, 'short-lived access token')} from {source}",
+            remedy=remedy,
+            reason=f"401 from Label Studio, {short}",
+        )
+
+    def unreachable(self, why: str) -> LabelStudioError:
+        """Explain that this server did not answer as it should.
+
+        Args:
+            why: what it did, continuing a sentence that starts with its address.
+        """
+        seen = "its address as seen from this service (in a container, localhost is the container)"
+        if self._url_is_set:
+            remedy, short = f"check that it runs and that LABEL_STUDIO_URL is {seen}", "check"
+        else:
+            remedy, short = f"set LABEL_STUDIO_URL to {seen}, and LABEL_STUDIO_API_KEY", "set"
+        return LabelStudioError(
+            f"Label Studio at {without_secrets(self.url)} {why}",
+            remedy=remedy,
+            reason=f"Label Studio {why}, {short} LABEL_STUDIO_URL",
+        )
+
+    def _token_remedy(self) -> str:
+        url = "" if self._url_is_set else "LABEL_STUDIO_URL to Label Studio's address and "
+        return (
+            f"set {url}LABEL_STUDIO_API_KEY to a personal access token "
+            "(Label Studio's Account & Settings page)"
+        )
+
+    def _current_access(self, deadline: Deadline, refused: str | None) -> "_Access":
+        with self._lock:
+            access = self._access
+            if access and access.header != refused and time.monotonic() < access.renew_at:
+                return access
+            running = self._running
+            if mine := running is None:
+                running = self._running = Future()
+        if mine:
+            self._run_exchange(running, deadline)
+        try:
+            return running.result(timeout=deadline.left())
+        except (TimeoutError, TransportError):
+            raise self.unreachable(f"did not answer within {deadline.seconds:g} s") from None
+
+    def _run_exchange(self, running: "Future[_Access]", deadline: Deadline) -> None:
+        try:
+            access = self._exchange(deadline)
+        except BaseException as error:
+            with self._lock:
+                self._running = None
+            running.set_exception(error)  # for the threads that wait for this exchange
+            raise
+        with self._lock:
+            self._access, self._running = access, None
+        running.set_result(access)
+
+    def _exchange(self, deadline: Deadline) -> "_Access":
+        try:
+            answer = exchange(
+                "POST",
+                f"{self.url}/api/token/refresh/",
+                deadline=deadline,
+                max_bytes=ERROR_BYTES,
+                payload={"refresh": self._token},
+            )
+        except TransportError as error:
+            raise self.unreachable(str(error)) from None
+        except BodyTooLargeError:
+            raise self.unreachable("gave no access token but a long page") from None
+        if answer.status == 401:
+            raise self.refused(answer)
+        token = answer.field("access")
+        if token is None:
+            place = without_secrets(answer.headers.get("Location", ""))
+            to = f" to {place}" if place else ""
+            raise self.unreachable(f"gave no access token but a {answer.status}{to}")
+        return _Access.issued_now(token)
+
+
+@dataclass(frozen=True, repr=False)  # no token in a log
+class _Access:
+    header: str
+    renew_at: float  # of time.monotonic()
+
+    @classmethod
+    def issued_now(cls, token: str) -> "_Access":
+        claims = _claims(token)
+        try:  # both times are Label Studio's, whose clock may differ from this machine's
+            lifetime_s = float(claims["exp"]) - float(claims["iat"])
+        except (KeyError, TypeError, ValueError):
+            lifetime_s = ACCESS_LIFETIME_S
+        margin_s = min(RENEW_BEFORE_S, lifetime_s / 2)
+        return cls(f"Bearer {token}", time.monotonic() + lifetime_s - margin_s)
+
+
+class _Authorization(httpx.Auth):
+    """`LabelStudio.authorization` for the SDK's calls, with one more try after a 401."""
+
+    def __init__(self, server: LabelStudio) -> None:
+        self._server = server
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        sent = self._server.authorization()
+        request.headers["Authorization"] = sent
+        response = yield request
+        if response.status_code == 401:
+            renewed = self._server.authorization(refused=sent)
+            if renewed != sent:
+                request.headers["Authorization"] = renewed
+                yield request
+
+
+class Connections:
+    """Which Label Studio a project belongs to, as the settings and its /setup requests say.
+
+    Label Studio names its address and a token in /setup, and only the project in /predict. The
+    rule that keeps credentials where they belong: LABEL_STUDIO_API_KEY goes to LABEL_STUDIO_URL
+    and nowhere else, whatever address a request names. Safe under threads.
+
+    Args:
+        settings: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY come before what /setup says.
+        capacity: how many projects are remembered; the least recently used goes first.
+    """
+
+    def __init__(self, settings: Settings, *, capacity: int = PROJECTS_REMEMBERED) -> None:
+        self._settings = settings
+        self._configured: LabelStudio | None = None
+        if settings.label_studio_url is not None:
+            self._configured = LabelStudio(settings.label_studio_url, settings.label_studio_api_key)
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._projects: OrderedDict[str, _Setup] = OrderedDict()
+
+    def remember(self, project: str, hostname: str | None, access_token: str | None) -> None:
+        """Take in what a /setup request says; it replaces what an earlier one said.
+
+        Args:
+            project: "<id>.<unix time of creation>", as in every request.
+            hostname: Label Studio's address as it knows it; ignored unless it is an http(s) URL.
+            access_token: legacy token of the project's creator.
+        """
+        hostname, access_token = _http_url(hostname), access_token or None
+        with self._lock:
+            setup = self._projects.pop(project, None)
+            if setup is None or (setup.hostname, setup.access_token) != (hostname, access_token):
+                setup = _Setup(hostname, access_token, self._server(hostname, access_token))
+            self._projects[project] = setup
+            while len(self._projects) > self._capacity:
+                self._projects.popitem(last=False)
+
+    def find(self, project: str) -> LabelStudio | None:
+        """The Label Studio of a project; None if neither a setting nor a /setup names one."""
+        setup = self._setup(project)
+        return self._configured if setup is None else setup.server
+
+    def hostname(self, project: str) -> str | None:
+        """Label Studio's own name for its address, which may stand in front of its paths."""
+        setup = self._setup(project)
+        return None if setup is None else setup.hostname
+
+    def _setup(self, project: str) -> "_Setup | None":
+        with self._lock:
+            if project in self._projects:
+                self._projects.move_to_end(project)
+            return self._projects.get(project)
+
+    def _server(self, hostname: str | None, access_token: str | None) -> LabelStudio | None:
+        url = self._settings.label_studio_url
+        if url is None:
+            if hostname is None:
+                return None
+            return LabelStudio(hostname, access_token, url_is_set=False, token_is_set=False)
+        if self._settings.label_studio_api_key is not None or access_token is None:
+            return self._configured
+        return LabelStudio(url, access_token, token_is_set=False)
+
+
+@dataclass(frozen=True, repr=False)  # no token in a log
+class _Setup:
+    hostname: str | None
+    access_token: str | None
+    server: LabelStudio | None
+
+
+def _http_url(text: str | None) -> str | None:
+    url = (text or "").strip().rstrip("/")
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return None
+    return url if scheme in ("http", "https") and host else None
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """What a token says of itself; nothing if it is no JWT, as legacy tokens are none."""
+    try:
+        claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return {}
+    return claims

@@ -1,0 +1,211 @@
+"""A project's labeling config: which controls prompt, and which control receives the masks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from backend.errors import LabelingConfigError
+
+# What a region of this type is as a prompt. A region's type is its control's tag in lower case.
+PROMPT_KINDS = {
+    "keypointlabels": "point",
+    "keypoint": "point",
+    "rectanglelabels": "rectangle",
+    "rectangle": "rectangle",
+}
+# The region types that take a mask, the preferred one first, and where their labels come from:
+# "own" <Label> children, or the "shared" <Labels> controls of the same image.
+MASK_LABELS = {"brushlabels": "own", "brush": "shared"}
+
+
+@dataclass(frozen=True)
+class ImageTag:
+    """An `<Image>`; `data_key` is the task's field with its URL, or with a list of them."""
+
+    name: str
+    data_key: str
+    is_list: bool
+
+
+@dataclass(frozen=True)
+class PromptControl:
+    """A control of key points or rectangles on one image; a smart one's regions are prompts."""
+
+    name: str
+    to_name: str
+    is_smart: bool
+
+
+@dataclass(frozen=True)
+class MaskControl:
+    """A control that takes masks on one image, joined with one control that labels them.
+
+    `labels_control` is the control itself, a shared `<Labels>`, or None: masks have no label.
+    `labels` is None where they come with each task (`value="$labels"`): any label may.
+    """
+
+    name: str
+    to_name: str
+    region_type: str
+    labels_control: str | None
+    labels: tuple[str, ...] | None
+
+    def takes(self, labels: tuple[str, ...]) -> bool:
+        """Whether a mask with these labels (or with none) can be given to this control."""
+        return self.labels is None or set(labels) <= set(self.labels)
+
+    def __str__(self) -> str:
+        known = "the task's labels" if self.labels is None else ", ".join(self.labels)
+        return f"{self.name!r} ({known or 'no labels'})"
+
+
+@dataclass(frozen=True)
+class LabelingConfig:
+    """What masks need to know of a labeling config; images by name, the rest in order of use."""
+
+    images: Mapping[str, ImageTag]
+    prompt_controls: tuple[PromptControl, ...]
+    mask_controls: tuple[MaskControl, ...]
+
+    def require_usable(self) -> None:
+        """Check that at least one image can be prompted and can take the masks.
+
+        Raises:
+            LabelingConfigError: no smart control, or no brush control on an image that has one.
+        """
+        prompted = [control.to_name for control in self.prompt_controls if control.is_smart]
+        if not prompted:
+            image = next(iter(self.images))
+            raise LabelingConfigError(
+                "the labeling config has no key point or rectangle control that prompts, "
+                f"or all have smart='false'; its images: {', '.join(self.images)}",
+                remedy=f'add <KeyPointLabels name="keypoint" toName="{image}" smart="true"> or '
+                f'<RectangleLabels name="rectangle" toName="{image}" smart="true"> with the labels',
+                reason="No smart KeyPointLabels or RectangleLabels in the labeling config",
+            )
+        if not {control.to_name for control in self.mask_controls}.intersection(prompted):
+            self.mask_control(prompted[0], ())
+
+    def mask_control(self, to_name: str, labels: tuple[str, ...]) -> MaskControl:
+        """Find the control that receives a mask.
+
+        Args:
+            to_name: the name of the Image tag.
+            labels: the prompt's labels; empty where prompts have none.
+
+        Returns:
+            The image's first control, in the order of `MASK_LABELS`, that takes all the labels.
+
+        Raises:
+            LabelingConfigError: the image has no such control, or none of them knows a label.
+        """
+        controls = [control for control in self.mask_controls if control.to_name == to_name]
+        if not controls:
+            raise LabelingConfigError(
+                f"no control of the labeling config takes masks on the image {to_name!r}",
+                remedy=f'add <BrushLabels name="brush" toName="{to_name}"> with the labels',
+                reason="No BrushLabels or Brush for this image in the labeling config",
+            )
+        for control in controls:
+            if control.takes(labels):
+                return control
+        raise LabelingConfigError(
+            f"the prompt's label {', '.join(map(repr, labels))} is unknown to the brush control "
+            + " and to ".join(map(str, controls)),
+            remedy="give the prompting control and the brush control the same labels",
+            reason="Label unknown to the brush control",
+        )
+
+
+@lru_cache(maxsize=64)
+def parse_labeling_config(xml: str) -> LabelingConfig:
+    """Read a labeling config; the last few are kept, since every request carries it.
+
+    Args:
+        xml: `label_config` of /predict or `schema` of /setup.
+
+    Raises:
+        LabelingConfigError: it is not XML, or no Image tag takes its image from the task.
+    """
+    if "<!DOCTYPE" in xml:  # it could hold entities; Label Studio takes none either
+        raise _not_xml("it has a document type declaration")
+    try:
+        interface = LabelInterface(xml)
+    except Exception as error:  # the SDK's own classes for this are private
+        raise _not_xml(str(error)) from error
+    images = {
+        tag.name: ImageTag(tag.name, tag.value_name, is_list="valueList" in tag.attr)
+        for tag in interface.objects
+        if tag.tag.lower() == "image" and tag.value_is_variable
+    }
+    if not images:
+        raise LabelingConfigError(
+            "the labeling config has no Image tag that takes its image from the task",
+            remedy='add <Image name="image" value="$image"/>, where image is the task\'s field',
+            reason="No Image tag in the labeling config",
+        )
+    controls = [
+        _Control(
+            name=tag.name,
+            to_name=to_name,
+            region_type=tag.tag.lower(),
+            is_smart=tag.attr.get("smart") != "false",
+            labels=None if tag.attr.get("value", "").startswith("$") else tuple(tag.labels),
+        )
+        for tag in interface.controls
+        for to_name in tag.to_name
+        if to_name in images
+    ]
+    return LabelingConfig(
+        images=images,
+        prompt_controls=tuple(
+            PromptControl(control.name, control.to_name, control.is_smart)
+            for control in controls
+            if control.region_type in PROMPT_KINDS
+        ),
+        mask_controls=tuple(
+            mask_control
+            for region_type in MASK_LABELS
+            for control in controls
+            if control.region_type == region_type
+            for mask_control in _mask_controls(control, controls)
+        ),
+    )
+
+
+class _Control(NamedTuple):
+    """Any control, on one of the images that its toName lists."""
+
+    name: str
+    to_name: str
+    region_type: str
+    # Seen in Label Studio 1.23: a control without the attribute is smart, and what its <Label>
+    # tags say about it changes nothing.
+    is_smart: bool
+    labels: tuple[str, ...] | None
+
+
+def _mask_controls(control: _Control, controls: list[_Control]) -> list[MaskControl]:
+    """Join a control that takes masks with each control that can label them."""
+    labelled_by: list[tuple[str | None, tuple[str, ...] | None]] = [(control.name, control.labels)]
+    if MASK_LABELS[control.region_type] == "shared":
+        labelled_by = [
+            (other.name, other.labels)
+            for other in controls
+            if other.region_type == "labels" and other.to_name == control.to_name
+        ] or [(None, ())]
+    return [
+        MaskControl(control.name, control.to_name, control.region_type, labels_control, labels)
+        for labels_control, labels in labelled_by
+    ]
+
+
+def _not_xml(why: str) -> LabelingConfigError:
+    return LabelingConfigError(
+        f"the labeling config is not XML that Label Studio takes: {why}",
+        remedy="open Settings > Labeling Interface > Code in Label Studio and correct it",
+        reason="Labeling config is not XML",
+    )

@@ -1,0 +1,213 @@
+"""Label Studio projects in which a click gives a mask: config, pictures, connected backend."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import requests
+from label_studio_sdk.core.api_error import ApiError
+
+from backend.errors import LabelStudioError
+from backend.label_studio import LabelStudio
+
+UPLOAD_TIMEOUT_S = 60.0
+BACKEND_TITLE = "MobileSAM"
+
+# With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
+# Without smart="false" B would pick a smart brush, which draws nothing and prompts nothing.
+LABELING_CONFIG = """\
+<View>
+  <Image name="image" value="$image" zoom="true"/>
+  <View style="display: flex; gap: 3em">
+    <View>
+      <Header value="Click" size="6"/>
+      <KeyPointLabels name="point" toName="image" smart="true">
+        <Label value="Object" background="#e6194b"/>
+        <Label value="Other" background="#0082c8"/>
+      </KeyPointLabels>
+    </View>
+    <View>
+      <Header value="Box" size="6"/>
+      <RectangleLabels name="box" toName="image" smart="true">
+        <Label value="Object" background="#e6194b"/>
+        <Label value="Other" background="#0082c8"/>
+      </RectangleLabels>
+    </View>
+    <View>
+      <Header value="Brush" size="6"/>
+      <BrushLabels name="mask" toName="image" smart="false">
+        <Label value="Object" background="#e6194b"/>
+        <Label value="Other" background="#0082c8"/>
+      </BrushLabels>
+    </View>
+  </View>
+</View>
+"""
+
+
+def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
+    """Find the project with this title, or create it with `LABELING_CONFIG`.
+
+    Args:
+        server: where to look.
+        title: of the project.
+        instruction: HTML that annotators are shown in a new project.
+
+    Returns:
+        The project's id. A project that was there is left as it is.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer, as from all functions here.
+    """
+    with _explained(server, f"open the project {title!r}"):
+        project: Any
+        for project in server.api.projects.list():
+            if project.title == title:
+                return int(project.id)
+        project = server.api.projects.create(
+            title=title,
+            label_config=LABELING_CONFIG,
+            expert_instruction=instruction,
+            show_instruction=True,
+        )
+        return int(project.id)
+
+
+def upload_pictures(
+    server: LabelStudio, project_id: int, pictures: Mapping[str, bytes]
+) -> dict[str, int]:
+    """Make a task of each picture that the project does not have yet.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        pictures: file name -> content; the name tells whether it is there already.
+
+    Returns:
+        File name -> task id.
+    """
+    known = _tasks_by_picture(server, project_id, pictures)
+    missing = {name: content for name, content in pictures.items() if name not in known}
+    if not missing:
+        return known
+    with _explained(server, f"take {len(missing)} pictures"):
+        response = requests.post(
+            f"{server.url}/api/projects/{project_id}/import",
+            headers={"Authorization": server.authorization()},
+            files=[(name, (name, content)) for name, content in missing.items()],
+            timeout=UPLOAD_TIMEOUT_S,
+        )
+        response.raise_for_status()
+    return _tasks_by_picture(server, project_id, pictures)
+
+
+def connect_backend(server: LabelStudio, project_id: int, backend_url: str) -> int:
+    """Register the backend with interactive preannotations on, in place of one that moved.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        backend_url: address of the backend as Label Studio reaches it.
+
+    Returns:
+        The id of Label Studio's record of the backend.
+    """
+    with _explained(server, f"connect the backend at {backend_url}"):
+        ours = [
+            known
+            for known in server.api.ml.list(project=project_id)
+            if known.title == BACKEND_TITLE
+        ]
+        for known in ours:
+            if known.url == backend_url:
+                server.api.ml.update(
+                    known.id, project=project_id, url=backend_url, is_interactive=True
+                )
+                return int(known.id)
+        for known in ours:
+            _disconnect(server, project_id, known.id, known.url)
+        created = server.api.ml.create(
+            project=project_id, url=backend_url, title=BACKEND_TITLE, is_interactive=True
+        )
+        return int(created.id)
+
+
+def ask_backend(
+    server: LabelStudio, backend_id: int, task_id: int, prompts: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Send prompts through Label Studio to the backend, as the browser does after a click.
+
+    Args:
+        server: where the task is.
+        backend_id: from `connect_backend`.
+        task_id: of the task that was clicked.
+        prompts: key points or rectangles as Label Studio's regions.
+
+    Returns:
+        The regions that the backend answered.
+    """
+    with _explained(server, f"pass a click on task {task_id} to the backend"):
+        answer = server.api.ml.with_raw_response.predict_interactive(
+            backend_id, task=task_id, context={"result": prompts}
+        ).response.json()
+    if "errors" in answer:
+        raise LabelStudioError(
+            f"a click on task {task_id} failed: {'; '.join(map(str, answer['errors']))}",
+            remedy="read the backend's log",
+        )
+    return list((answer["data"] or {}).get("result", []))
+
+
+def _tasks_by_picture(
+    server: LabelStudio, project_id: int, pictures: Mapping[str, bytes]
+) -> dict[str, int]:
+    tasks: dict[str, int] = {}
+    task: Any
+    with _explained(server, f"list the tasks of project {project_id}"):
+        for task in server.api.tasks.list(project=project_id):
+            # Label Studio stores an upload as /data/upload/<project>/<8 hex>-<name>.
+            name = str(task.data.get("image", "")).rpartition("/")[2].partition("-")[2]
+            if name in pictures:
+                tasks[name] = int(task.id)
+    return tasks
+
+
+def _disconnect(server: LabelStudio, project_id: int, backend_id: int, backend_url: str) -> None:
+    server.api.ml.delete(backend_id)
+    # Label Studio made it with the backend and keeps calling it.
+    for webhook in server.api.webhooks.list(project=str(project_id)):
+        if webhook.url == f"{backend_url}/webhook":
+            server.api.webhooks.delete(webhook.id)
+
+
+@contextmanager
+def _explained(server: LabelStudio, task: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        detail = _detail(error.body)
+        raise LabelStudioError(
+            f"Label Studio at {server.url} answered {error.status_code} ({detail}) "
+            f"when asked to {task}",
+            remedy=_remedy(detail),
+        ) from error
+    except (httpx.HTTPError, requests.RequestException) as error:
+        raise server.unreachable(f"did not {task} ({error})") from error
+
+
+def _detail(body: Any) -> str:
+    """What Label Studio's JSON error says; the body itself if it is none."""
+    if not isinstance(body, dict):
+        return str(body)[:500]
+    errors = body.get("validation_errors") or {}
+    return "; ".join([str(body.get("detail", "")), *map(str, errors.values())]).strip("; ")
+
+
+def _remedy(detail: str) -> str:
+    if "reserved network address" in detail:
+        return (
+            "start Label Studio with LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS=false, "
+            "so that it accepts backends on private addresses"
+        )
+    return "mend what it names and try again"

@@ -1,0 +1,290 @@
+"""Prompts: what Label Studio's regions ask to be segmented, in pixels once the image is known."""
+
+import math
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from backend.errors import PromptError, RequestError
+from backend.labeling_config import PROMPT_KINDS, LabelingConfig
+
+# Percent that are on the image, but for rounding; what lies outside is clipped.
+ON_IMAGE = (-1.0, 101.0)
+# No percentage or angle is larger; keeps infinity out.
+FAR = 1e6
+SEND_AS_EDITOR = "send the region as Label Studio's editor does"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click, in percent of the image as displayed; negative: not part of the object."""
+
+    x_pct: float
+    y_pct: float
+    is_positive: bool
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A dragged box: its top left corner, and its sides before it is turned about that corner.
+
+    `image_aspect` is the image's width / height as the client gave them, until the image is here;
+    `region` names the region that the rectangle comes from, for errors.
+    """
+
+    x_pct: float
+    y_pct: float
+    width_pct: float
+    height_pct: float
+    rotation_deg: float  # clockwise
+    image_aspect: float
+    region: str
+
+    def box_xyxy_px(self, size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
+        """Bound the rectangle, turned in pixels, by an upright box inside the image.
+
+        Raises:
+            PromptError: all of it lies outside the image.
+        """
+        height, width = size_hw
+        left, top = self.x_pct / 100 * width, self.y_pct / 100 * height
+        across, down = self.width_pct / 100 * width, self.height_pct / 100 * height
+        cos, sin = self._cos_sin()
+        xs = [left + u * cos - v * sin for u in (0, across) for v in (0, down)]
+        ys = [top + u * sin + v * cos for u in (0, across) for v in (0, down)]
+        x_min, y_min = _clip(min(xs), width), _clip(min(ys), height)
+        x_max, y_max = _clip(max(xs), width), _clip(max(ys), height)
+        if x_min >= x_max or y_min >= y_max:
+            raise PromptError(
+                f"{self.region} lies outside the image of {width} x {height} pixels",
+                remedy="draw the rectangle on the image",
+            )
+        return x_min, y_min, x_max, y_max
+
+    def holds(self, point: Point) -> bool:
+        """Whether a point lies inside."""
+        cos, sin = self._cos_sin()
+        right, below = (point.x_pct - self.x_pct) * self.image_aspect, point.y_pct - self.y_pct
+        u, v = right * cos + below * sin, below * cos - right * sin  # turned back
+        return 0 <= u <= self.width_pct * self.image_aspect and 0 <= v <= self.height_pct
+
+    def _cos_sin(self) -> tuple[float, float]:
+        angle = math.radians(self.rotation_deg)
+        return math.cos(angle), math.sin(angle)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """All that describes one object: points, or a rectangle that points may refine.
+
+    `to_name` is the Image tag, `item_index` the page of a list of images; they, `labels` and
+    `image_rotation` go back in the answer as they came.
+    """
+
+    to_name: str
+    item_index: int | None
+    labels: tuple[str, ...]
+    image_rotation: float
+    points: tuple[Point, ...] = ()
+    rectangle: Rectangle | None = None
+
+    @property
+    def needs_last_object(self) -> bool:
+        """Whether only negative points are there: they refine the last object of these labels."""
+        return self.rectangle is None and not any(point.is_positive for point in self.points)
+
+    def refining(self, last: "Prompt") -> "Prompt":
+        """Add this prompt's points to an earlier object; Label Studio sends pending ones again."""
+        new = tuple(point for point in self.points if point not in last.points)
+        return replace(self, points=last.points + new, rectangle=last.rectangle)
+
+    def points_xy_px(self, size_hw: tuple[int, int]) -> list[tuple[float, float]]:
+        """The points, in pixels of the image as displayed, in the order they were sent."""
+        height, width = size_hw
+        return [
+            (_clip(point.x_pct / 100 * width, width), _clip(point.y_pct / 100 * height, height))
+            for point in self.points
+        ]
+
+    @property
+    def point_labels(self) -> list[int]:
+        """1 for each positive and 0 for each negative point, in the order of `points_xy_px`."""
+        return [int(point.is_positive) for point in self.points]
+
+    def box_xyxy_px(self, size_hw: tuple[int, int]) -> tuple[float, float, float, float] | None:
+        """The upright box around the rectangle, in pixels of the image as displayed.
+
+        Raises:
+            PromptError: the rectangle lies outside the image.
+        """
+        return None if self.rectangle is None else self.rectangle.box_xyxy_px(size_hw)
+
+
+def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]:
+    """Group the regions of an interactive request into the objects that they ask for.
+
+    All points with the same image, page and labels are one object. Each rectangle is an object of
+    its own, in the order sent. Label Studio never mixes the two; if another client does, points
+    refine the rectangle that they lie in (the last one sent, if several), and negative points
+    outside refine the last rectangle unless positive ones outside make an object.
+
+    Left out are regions of other kinds, those of controls that are not smart, and key points
+    without `is_positive`, which are plain ones. A plain rectangle of a smart control looks exactly
+    like a smart one, so it gets a mask too.
+
+    Args:
+        regions: `params.context.result` of /predict.
+        config: the project's labeling config.
+
+    Raises:
+        RequestError: a region lacks a field, or has one of another type.
+        PromptError: a number cannot be placed on the image, or the Image tag is unknown.
+        LabelingConfigError: the config lacks the controls that prompts need.
+    """
+    if regions:
+        config.require_usable()
+    smart = {control.name: control.is_smart for control in config.prompt_controls}
+    sent = [_Region(region, index) for index, region in enumerate(regions)]
+    # A <Labels> config sends a shape and its labels as two regions with one id.
+    shared_labels = {
+        region.id: region.value.get("labels") for region in sent if region.type == "labels"
+    }
+    objects: dict[Prompt, tuple[list[Rectangle], list[Point]]] = {}
+    for region in sent:
+        kind = PROMPT_KINDS.get(region.type)
+        is_plain_point = kind == "point" and "is_positive" not in region.fields
+        if kind is None or is_plain_point or not smart.get(region.text("from_name"), True):
+            continue
+        empty = _empty_prompt(region, shared_labels.get(region.id), config)
+        rectangles, points = objects.setdefault(empty, ([], []))
+        if kind == "point":
+            points.append(_point(region))
+        else:
+            rectangles.append(_rectangle(region))
+    return [
+        prompt
+        for empty, (rectangles, points) in objects.items()
+        for prompt in _separate(empty, rectangles, points)
+    ]
+
+
+class _Region:
+    """A region of the context, read with errors that name it and the field."""
+
+    def __init__(self, fields: Any, index: int) -> None:
+        if not isinstance(fields, dict):
+            raise RequestError(
+                f"region {index} of the context is {reprlib.repr(fields)}, not an object",
+                remedy=SEND_AS_EDITOR,
+            )
+        self.fields = fields
+        self.id = str(fields.get("id"))
+        self.name = f"region {reprlib.repr(fields.get('id', index))}"
+
+    @property
+    def type(self) -> str:
+        return self.text("type")
+
+    @property
+    def value(self) -> dict[str, Any]:
+        value = self.fields.get("value")
+        if not isinstance(value, dict):
+            raise self.wrong("value", value, "not an object")
+        return value
+
+    def text(self, field: str) -> str:
+        value = self.fields.get(field)
+        if not isinstance(value, str):
+            raise self.wrong(field, value, "not a string")
+        return value
+
+    def number(self, field: str, low: float = -FAR, high: float = FAR) -> float:
+        number = self.value.get(field)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise self.wrong(f"value.{field}", number, "not a number")
+        if not low <= number <= high:  # nan neither
+            raise PromptError(
+                f"{self.name}: value.{field} is {number}, not between {low:g} and {high:g}",
+                remedy="send positions and sizes in percent, 0 to 100, of the image as displayed",
+            )
+        return float(number)
+
+    @property
+    def image_aspect(self) -> float:
+        """Width / height of the image; 1 if the client did not give them."""
+        width, height = self.fields.get("original_width"), self.fields.get("original_height")
+        if not (isinstance(width, int | float) and isinstance(height, int | float)):
+            return 1.0
+        return width / height if 0 < width <= FAR and 0 < height <= FAR else 1.0
+
+    def wrong(self, field: str, value: Any, expected: str) -> RequestError:
+        return RequestError(
+            f"{self.name}: {field} is {reprlib.repr(value)}, {expected}", remedy=SEND_AS_EDITOR
+        )
+
+
+def _empty_prompt(region: _Region, shared_labels: Any, config: LabelingConfig) -> Prompt:
+    """Read what all shapes of one object have in common."""
+    to_name = region.text("to_name")
+    if to_name not in config.images:
+        raise PromptError(
+            f"{region.name}: to_name is {to_name!r}, and the labeling config's images are "
+            + ", ".join(map(repr, config.images)),
+            remedy="send the name of an Image tag that takes its image from the task",
+        )
+    labels = region.value.get(region.type) or region.value.get("labels") or shared_labels or []
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise region.wrong("labels", labels, "not a list of strings")
+    item_index = region.fields.get("item_index")
+    if item_index is not None and (type(item_index) is not int or item_index < 0):
+        raise region.wrong("item_index", item_index, "not the number of a page")
+    image_rotation = region.fields.get("image_rotation", 0)
+    if type(image_rotation) not in (int, float) or not -360 <= image_rotation <= 360:
+        raise region.wrong("image_rotation", image_rotation, "not degrees")
+    return Prompt(to_name, item_index, tuple(labels), image_rotation)
+
+
+def _point(region: _Region) -> Point:
+    is_positive = region.fields["is_positive"]
+    if not isinstance(is_positive, bool):
+        raise region.wrong("is_positive", is_positive, "not true or false")
+    return Point(region.number("x", *ON_IMAGE), region.number("y", *ON_IMAGE), is_positive)
+
+
+def _rectangle(region: _Region) -> Rectangle:
+    rotation_deg = region.number("rotation") if "rotation" in region.value else 0.0
+    # The three-point tool can put a turned rectangle's corners outside the image.
+    low, high = (-FAR, FAR) if rotation_deg % 360 else ON_IMAGE
+    x_pct, y_pct = region.number("x", low, high), region.number("y", low, high)
+    width_pct = region.number("width", 0, high - x_pct)
+    height_pct = region.number("height", 0, high - y_pct)
+    if width_pct == 0 or height_pct == 0:
+        raise PromptError(
+            f"{region.name} has no area: it is {width_pct:g} percent wide and {height_pct:g} high",
+            remedy="drag the rectangle over the object",
+        )
+    return Rectangle(
+        x_pct, y_pct, width_pct, height_pct, rotation_deg, region.image_aspect, region.name
+    )
+
+
+def _separate(empty: Prompt, rectangles: list[Rectangle], points: list[Point]) -> list[Prompt]:
+    """Give each rectangle its points; what is left of the points is one more object."""
+    refining: list[list[Point]] = [[] for _ in rectangles]
+    loose: list[Point] = []
+    for point in points:
+        around = [n for n, rectangle in enumerate(rectangles) if rectangle.holds(point)]
+        (refining[around[-1]] if around else loose).append(point)
+    if rectangles and not any(point.is_positive for point in loose):
+        refining[-1] += loose
+        loose = []
+    prompts = [
+        replace(empty, rectangle=rectangle, points=tuple(inside))
+        for rectangle, inside in zip(rectangles, refining, strict=True)
+    ]
+    return [*prompts, replace(empty, points=tuple(loose))] if loose else prompts
+
+
+def _clip(value: float, high: float) -> float:
+    return min(max(value, 0.0), high)

@@ -1,0 +1,220 @@
+"""Tasks and prompts to predictions: the one place where the other modules meet."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Self
+
+import numpy as np
+
+from backend.cache import EmbeddingCache
+from backend.embedder import Embedder
+from backend.errors import PromptError, RequestError
+from backend.images import MEGABYTE, ImageLoader
+from backend.label_studio import Connections
+from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.prompts import Prompt, read_prompts
+from backend.regions import mask_region
+from backend.settings import Settings
+from backend.task_images import TaskImages
+from mobilesam import Masks, Predictor
+
+log = logging.getLogger(__name__)
+
+OBJECTS_REMEMBERED = 10_000  # under 1 kB each
+
+# Project, task, Image tag, page and labels: where a further click may belong to the same object.
+Place = tuple[str, int, str, int | None, tuple[str, ...]]
+
+
+class Segmenter:
+    """Answers Label Studio's requests; safe under threads, holds no current image.
+
+    Args:
+        predictor: the loaded model.
+        settings: bounds, and how Label Studio is reached.
+    """
+
+    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+        self._predictor = predictor
+        self._connections = Connections(settings)
+        self._embedder = Embedder(EmbeddingCache(settings.cache_mb * MEGABYTE))
+        self._images = TaskImages(
+            predictor,
+            ImageLoader(settings, self._connections),
+            self._embedder,
+            max_pixels=settings.max_pixels,
+        )
+        self._last_objects = _LastObjects()
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Load the model and run it once, so that the first click does not pay for that.
+
+        Raises:
+            MobileSamError: the weights or the device cannot be used.
+        """
+        started = time.perf_counter()
+        predictor = Predictor(settings.checkpoint, settings.device)
+        embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
+        predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
+        log.info(
+            "loaded %s on %s in %.1f s",
+            predictor.model_id,
+            predictor.device,
+            time.perf_counter() - started,
+        )
+        return cls(predictor, settings)
+
+    @property
+    def model_version(self) -> str:
+        """What Label Studio stores with each prediction; the same in /setup and /predict."""
+        return self._predictor.model_id
+
+    def describe(self) -> dict[str, Any]:
+        """Return what /health says of the model and the cache."""
+        cache = self._embedder.cache.state()
+        return {
+            "model_class": "MobileSAM",
+            "model_version": self.model_version,
+            "weights": self._predictor.weights,
+            "device": str(self._predictor.device),
+            "cache": {
+                "images": cache.entries,
+                "bytes": cache.bytes,
+                "max_bytes": cache.max_bytes,
+                "hits": cache.hits,
+                "misses": cache.misses,
+            },
+            "waiting_for_encoder": self._embedder.waiting(),
+        }
+
+    def set_up(
+        self, *, project: str, label_config: str, hostname: str | None, access_token: str | None
+    ) -> None:
+        """Take in what a /setup request says of a project.
+
+        Raises:
+            LabelingConfigError: no click could ever give a mask with this labeling config.
+        """
+        self._connections.remember(project, hostname, access_token)
+        parse_labeling_config(label_config).require_usable()
+
+    def predict(
+        self,
+        *,
+        tasks: list[dict[str, Any]],
+        project: str,
+        label_config: str,
+        context: list[Any] | None,
+    ) -> list[dict[str, Any]]:
+        """Answer a /predict request.
+
+        Args:
+            tasks: with `id` and `data` each.
+            project: "<id>.<unix time of creation>".
+            label_config: the project's XML.
+            context: regions that prompt, on the one task; None when a task was opened or
+                predictions are retrieved.
+
+        Returns:
+            One prediction for the prompts; nothing without prompts, since an empty prediction would
+            be stored, but the tasks' images are embedded in the background.
+
+        Raises:
+            BackendError: anything that kept a prompt from being answered.
+        """
+        config = parse_labeling_config(label_config)
+        for task in tasks:
+            if not isinstance(task.get("id"), int):
+                raise RequestError(f"a task's id is {task.get('id')!r}", remedy="send its number")
+        if context is None:
+            for task in tasks:
+                for tag in config.images.values():
+                    self._images.prepare(task, tag, project)
+            return []
+        if len(tasks) != 1:
+            raise RequestError(
+                f"prompts came with {len(tasks)} tasks", remedy="send them with the one they are on"
+            )
+        return [self._answer(tasks[0], project, config, context)]
+
+    def _answer(
+        self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
+    ) -> dict[str, Any]:
+        started = time.perf_counter()
+        prompts = read_prompts(context, config)
+        # Before any image is fetched: what cannot be answered anyway.
+        controls = [config.mask_control(prompt.to_name, prompt.labels) for prompt in prompts]
+        regions: list[dict[str, Any]] = []
+        scores: list[float] = []
+        for prompt, control in zip(prompts, controls, strict=True):
+            masks = self._segment(task, project, config, prompt)
+            if masks.masks.any():
+                score = float(masks.scores[0])
+                scores.append(score)
+                regions += mask_region(masks.masks[0], control=control, prompt=prompt, score=score)
+        log.info(
+            "task %s: %d prompts, %d masks, %.0f ms",
+            task["id"],
+            len(prompts),
+            len(scores),
+            1000 * (time.perf_counter() - started),
+        )
+        return {
+            "model_version": self.model_version,
+            "score": float(np.mean(scores)) if scores else 0.0,
+            "result": regions,
+        }
+
+    def _segment(
+        self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
+    ) -> Masks:
+        place = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
+        prompt = self._last_objects.complete(place, prompt)
+        embedding = self._images.embedding(
+            task, config.images[prompt.to_name], prompt.item_index, project
+        )
+        masks = self._predictor.predict_object(
+            embedding,
+            points_xy=prompt.points_xy_px(embedding.size_hw),
+            point_labels=prompt.point_labels,
+            box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+        )
+        self._last_objects.note(place, prompt)
+        return masks
+
+
+class _LastObjects:
+    """The last object of each task and label, which negative clicks alone refine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._prompts: OrderedDict[Place, Prompt] = OrderedDict()
+
+    def complete(self, place: Place, prompt: Prompt) -> Prompt:
+        """Return a prompt that says what the object is.
+
+        Raises:
+            PromptError: only negative points, and no object that they could refine.
+        """
+        if not prompt.needs_last_object:
+            return prompt
+        with self._lock:
+            last = self._prompts.get(place)
+        if last is None:
+            raise PromptError(
+                f"task {place[1]} has only negative points with the labels {list(place[4])}, "
+                "and no object of these labels to take them from",
+                remedy="click on the object first, then off it",
+                reason="Negative points need an object: click on it first",
+            )
+        return prompt.refining(last)
+
+    def note(self, place: Place, prompt: Prompt) -> None:
+        with self._lock:
+            self._prompts.pop(place, None)
+            self._prompts[place] = prompt
+            while len(self._prompts) > OBJECTS_REMEMBERED:
+                self._prompts.popitem(last=False)

@@ -1,0 +1,66 @@
+"""The service in gunicorn: one process that loads the model once, many threads."""
+
+import logging
+import sys
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from backend.app import create_app
+from backend.errors import BackendError
+from backend.settings import Settings
+from mobilesam import MobileSamError
+
+BACKLOG = 256  # connections that wait for a thread
+KEEP_ALIVE_S = 75  # Label Studio opens a new connection per call, load balancers keep theirs
+GRACEFUL_TIMEOUT_S = 9  # for running requests after SIGTERM
+WORKER_TIMEOUT_S = 120  # of a worker that does not even answer its parent
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Listen on `settings.port` until SIGTERM or Ctrl-C. Does not return.
+
+    Args:
+        settings: of the service; its weights must be there already.
+    """
+    configure_logging(settings.log_level)
+    _Server(settings).run()
+
+
+def configure_logging(level: str) -> None:
+    """Log to stderr, one line an event, from `level` on."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        options: dict[str, Any] = {
+            "bind": f"0.0.0.0:{self.settings.port}",
+            "workers": 1,  # a second process would be a second model and a second cache
+            "worker_class": "gthread",
+            "threads": self.settings.threads,
+            "backlog": BACKLOG,
+            "keepalive": KEEP_ALIVE_S,
+            "graceful_timeout": GRACEFUL_TIMEOUT_S,
+            "timeout": WORKER_TIMEOUT_S,
+            "loglevel": self.settings.log_level.lower(),
+            "proc_name": "mobilesam-backend",
+            "control_socket_disable": True,  # two services of one user would share it
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        # In the worker, after the fork: torch's threads and CUDA do not survive one.
+        try:
+            return create_app(self.settings)
+        except (BackendError, MobileSamError) as error:
+            log.critical("%s", error)
+            sys.exit(1)

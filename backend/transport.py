@@ -1,0 +1,253 @@
+"""One HTTP exchange, bounded in seconds and bytes; it follows nothing and remembers nobody.
+
+`requests` alone bounds the wait for each piece of an answer, not the whole: a server that sends a
+byte now and then holds a thread for hours. Here one `Deadline` covers connecting, the headers and
+the body.
+"""
+
+import functools
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
+
+ERROR_BYTES = 64 * 1024  # enough of an error's body to find its explanation
+KEPT_CONNECTIONS = 16  # per host, for the next exchange
+
+# The first that fits an exception, or one that led to it.
+_WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((requests.Timeout, TimeoutError), "did not answer within {seconds:g} s"),
+    ((requests.exceptions.ProxyError,), "is not reachable through the proxy"),
+    ((socket.gaierror,), "has a name that does not resolve"),
+    ((ssl.SSLCertVerificationError,), "has no TLS certificate that is trusted here"),
+    ((ssl.SSLError,), "does not answer in TLS"),
+    ((ConnectionRefusedError,), "refused the connection"),
+    ((requests.exceptions.InvalidURL, LocationParseError, UnicodeError), "is not a valid address"),
+    ((ConnectionError, ProtocolError), "cut the connection"),
+)
+
+# Their DEBUG and WARNING lines quote whole URLs, and with them the signatures in queries.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+class TransportError(Exception):
+    """No complete answer came; the text continues a sentence that starts with the address."""
+
+
+class BodyTooLargeError(Exception):
+    """The body of a 200 has more bytes than allowed."""
+
+
+class Deadline:
+    """A moment that several steps have to keep together.
+
+    Args:
+        seconds: from now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left, more than 0.
+
+        Raises:
+            TransportError: none are left.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TransportError(f"did not answer within {self.seconds:g} s")
+        return left
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered; of a status other than 200 the body's first `ERROR_BYTES`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def field(self, name: str) -> str | None:
+        """A text field of a body that is a JSON object; None if there is none."""
+        try:
+            value = json.loads(self.body)[name]
+        except (ValueError, TypeError, LookupError):
+            return None
+        return value if isinstance(value, str) else None
+
+
+def exchange(
+    method: str,
+    url: str,
+    *,
+    deadline: Deadline,
+    max_bytes: int,
+    headers: Mapping[str, str] | None = None,
+    payload: Any = None,
+) -> Answer:
+    """Send one request and read its answer; a redirect is an answer like any other.
+
+    Safe under threads. No cookie is kept and no `.netrc` is read, so that nothing a server sent
+    and no credential but those in `headers` travels. Proxies and `REQUESTS_CA_BUNDLE` of the
+    environment are honoured.
+
+    Args:
+        method: such as GET.
+        url: http or https, already percent-encoded.
+        deadline: ends the exchange wherever it stands.
+        max_bytes: largest body of a 200.
+        headers: sent besides the usual ones.
+        payload: body of the request, sent as JSON.
+
+    Raises:
+        TransportError: the address is not valid, nobody answered, or not completely.
+        BodyTooLargeError: more than `max_bytes`.
+    """
+    all_headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
+    timeout = Timeout(total=deadline.left())
+    try:
+        with _session().request(
+            method,
+            url,
+            headers=all_headers,
+            json=payload,
+            timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
+            stream=True,
+        ) as response:
+            with _cut_off_after(deadline.left(), response.raw.shutdown):
+                body = _read(response, max_bytes)
+            deadline.left()  # a body without a length ends early, and silently, when cut off
+            return Answer(response.status_code, response.headers, body)
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+        deadline.left()
+        # Not chained: the messages inside quote the whole URL.
+        raise TransportError(_why(error, deadline)) from None
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL: where its credentials may go.
+
+    Raises:
+        ValueError: the URL is malformed.
+    """
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    return scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(scheme)
+
+
+def without_secrets(url: str) -> str:
+    """A URL for messages and logs: no user, no password, no query, which may hold a signature."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "a malformed URL"
+    netloc = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, netloc, parts.path, "..." if parts.query else "", ""))[:200]
+
+
+def _read(response: requests.Response, max_bytes: int) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_content(64 * 1024):
+        body += chunk
+        if response.status_code != requests.codes.ok and len(body) >= ERROR_BYTES:
+            return bytes(body[:ERROR_BYTES])
+        if len(body) > max_bytes:
+            raise BodyTooLargeError
+    return bytes(body)
+
+
+@contextmanager
+def _cut_off_after(seconds: float, shutdown: Callable[[], object]) -> Iterator[None]:
+    """End a read that lasts longer than this, however many bytes keep coming."""
+
+    def cut() -> None:
+        with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
+            shutdown()
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _HTTPConnection(HTTPConnection):
+    """Its answer's headers come within the read timeout, all of them together."""
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
+        sock, seconds = self.sock, cast("float", self.timeout)
+        with _cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
+            return super().getresponse()
+
+
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone; `allow_redirects=False` would still read all of their bodies."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        return None
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+@functools.cache
+def _session() -> requests.Session:
+    """One for all threads, so that each host's open connections serve whichever thread comes next.
+
+    urllib3's pools are made for that. What is not in a `requests.Session` is switched off here:
+    cookies, and credentials from `.netrc`, which would replace an Authorization header.
+    """
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.auth = _leave_as_it_is
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(pool_maxsize=KEPT_CONNECTIONS))
+    return session
+
+
+def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _why(error: BaseException, deadline: Deadline) -> str:
+    """Say in words of our own what went wrong; the libraries' words hold the URL."""
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    for kinds, words in _WORDS:
+        if any(isinstance(cause, kinds) for cause in causes):
+            return words.format(seconds=deadline.seconds)
+    return "is not reachable"

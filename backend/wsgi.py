@@ -1,0 +1,12 @@
+"""The app built from the environment, for a WSGI server of your own: `gunicorn backend.wsgi:app`.
+
+One process per GPU or machine: each loads the model and has its own cache. Give it threads.
+"""
+
+from backend.app import create_app
+from backend.server import configure_logging
+from backend.settings import Settings
+
+settings = Settings.from_environment()
+configure_logging(settings.log_level)
+app = create_app(settings)

@@ -1,0 +1,90 @@
+"""Command line of the model: `python -m mobilesam predict | download | evaluate`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mobilesam.download import download
+from mobilesam.errors import MobileSamError
+from mobilesam.evaluation import coco_examples, evaluate, held_out_scenes
+from mobilesam.predictor import Predictor
+from mobilesam.sam import SAM
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status; errors are one line on stderr."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except MobileSamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mobilesam", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    model = argparse.ArgumentParser(add_help=False)
+    model.add_argument("--checkpoint", default="official", help="official, demo or a .pt file")
+    model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+    command = commands.add_parser(
+        "predict", parents=[model], help="segment objects of an image file, write a picture"
+    )
+    command.add_argument("image", type=Path)
+    command.add_argument(
+        "--point", type=float, nargs=2, action="append", metavar=("X", "Y"), help="on the object"
+    )
+    command.add_argument(
+        "--off", type=float, nargs=2, action="append", metavar=("X", "Y"), help="off the object"
+    )
+    command.add_argument("--box", type=float, nargs=4, metavar=("X0", "Y0", "X1", "Y1"))
+    command.add_argument("--out", type=Path, required=True, help="picture to write")
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("download", help="fetch the official weights, resuming")
+    command.add_argument("--to", type=Path, help="file to write; the cache folder if not given")
+    command.set_defaults(run=_download)
+
+    command = commands.add_parser(
+        "evaluate", parents=[model], help="mean IoU on held-out generated scenes or a COCO file"
+    )
+    command.add_argument("--scenes", type=int, default=200, help="how many (default: 200)")
+    command.add_argument("--coco", type=Path, help="instances JSON to use instead of scenes")
+    command.add_argument("--images", type=Path, help="folder of its images (default: images)")
+    command.set_defaults(run=_evaluate)
+    return parser
+
+
+def _predict(options: argparse.Namespace) -> None:
+    on, off = options.point or [], options.off or []
+    result = SAM(options.checkpoint, options.device).predict(
+        options.image,
+        points=[on + off] if on or off else None,
+        labels=[[1] * len(on) + [0] * len(off)] if on or off else None,
+        bboxes=options.box,
+    )
+    result.save(options.out)
+    print(f"wrote {options.out}; predicted IoU {result.scores[0]:.3f}")
+
+
+def _download(options: argparse.Namespace) -> None:
+    print(download(to=options.to))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    predictor = Predictor(options.checkpoint, options.device)
+    if options.coco:
+        images = options.images or options.coco.with_name("images")
+        examples = coco_examples(options.coco, images)
+    else:
+        examples = held_out_scenes(options.scenes)
+    print(f"{predictor.model_id} on {predictor.device}")
+    for label, number in evaluate(predictor, examples).rows():
+        print(f"{label:48} {number:8.3f}" if number % 1 else f"{label:48} {number:8.0f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+import json
+
+import pytest
+
+from backend.app import create_app
+from backend.errors import ImageUnreachableError, LabelingConfigError
+from backend.settings import Settings
+
+ERROR_FIELDS = {"code", "reason", "message", "remedy"}
+
+
+class FakeSegmenter:
+    """Answers with what a test gives it, and keeps what it was asked."""
+
+    model_version = "fake-1"
+
+    def __init__(self):
+        self.asked = []
+        self.answer = [{"model_version": "fake-1", "score": 0.5, "result": []}]
+        self.error = None
+
+    def describe(self):
+        return {"model_class": "MobileSAM", "model_version": self.model_version}
+
+    def set_up(self, **arguments):
+        self._take(arguments)
+
+    def predict(self, **arguments):
+        self._take(arguments)
+        return self.answer
+
+    def _take(self, arguments):
+        self.asked.append(arguments)
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def segmenter():
+    return FakeSegmenter()
+
+
+@pytest.fixture
+def client(segmenter):
+    return create_app(Settings(), segmenter=segmenter).test_client()
+
+
+def predict_body(**changes):
+    body = {
+        "tasks": [{"id": 4, "data": {"image": "/data/upload/1/a.jpg"}}],
+        "project": "1.1795350403",
+        "label_config": "<View/>",
+        "params": {"context": {"result": []}},
+    }
+    return body | changes
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_health_says_what_runs(client, path):
+    response = client.get(path)
+    assert response.status_code == 200
+    assert response.json == {
+        "status": "UP",
+        "model_class": "MobileSAM",
+        "model_version": "fake-1",
+    }
+
+
+def test_setup_passes_the_connection_on_and_answers_the_model_version(client, segmenter):
+    body = {
+        "project": "1.1795350403",
+        "schema": "<View/>",
+        "hostname": "http://localhost:8080",
+        "access_token": "TOKEN",
+        "extra_params": None,
+    }
+    response = client.post("/setup", json=body)
+    assert response.json == {"model_version": "fake-1"}
+    assert segmenter.asked == [
+        {
+            "project": "1.1795350403",
+            "label_config": "<View/>",
+            "hostname": "http://localhost:8080",
+            "access_token": "TOKEN",
+        }
+    ]
+
+
+def test_predict_passes_tasks_and_prompts_on(client, segmenter):
+    response = client.post("/predict", json=predict_body())
+    assert response.json == {"results": segmenter.answer}
+    assert segmenter.asked[0]["context"] == []
+    assert segmenter.asked[0]["tasks"][0]["id"] == 4
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param(None, id="no-params"),
+        pytest.param({}, id="no-context"),
+        pytest.param({"context": None}, id="context-null"),
+    ],
+)
+def test_predict_without_prompts_has_no_context(client, segmenter, params):
+    client.post("/predict", json=predict_body(params=params))
+    assert segmenter.asked[0]["context"] is None
+
+
+def test_webhook_train_and_versions_answer_in_their_shapes(client):
+    assert client.post("/webhook", json={"action": "START_TRAINING"}).json["status"] == "ok"
+    assert client.post("/train", json={}).json["status"] == "ok"
+    assert client.get("/versions").json == {"versions": ["fake-1"]}
+    assert client.post("/versions", json={}).json == {"versions": ["fake-1"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "reason"),
+    [
+        pytest.param("/predict", b"{", "Body is not a JSON object", id="half-json"),
+        pytest.param("/predict", b"[]", "Body is not a JSON object", id="list"),
+        pytest.param("/predict", b"\xff\xfe", "Body is not a JSON object", id="binary"),
+        pytest.param("/predict", b"{}", "Bad request", id="no-tasks"),
+        pytest.param("/predict", b'{"tasks": [1]}', "Bad request", id="tasks-of-numbers"),
+        pytest.param("/setup", b"{}", "Bad request", id="setup-without-project"),
+        pytest.param("/setup", b'{"project": 1}', "Bad request", id="project-is-a-number"),
+        pytest.param("/webhook", b"", "Body is not a JSON object", id="empty-webhook"),
+        pytest.param(
+            "/predict",
+            json.dumps(predict_body(params={"context": [1]})).encode(),
+            "Bad request",
+            id="context-is-a-list",
+        ),
+    ],
+)
+def test_bodies_of_another_shape_are_answered_400(client, path, data, reason):
+    response = client.post(path, data=data)
+    assert response.status == f"400 {reason}"
+    assert response.json["error"].keys() == ERROR_FIELDS
+
+
+def test_error_has_its_reason_in_the_status_line_and_the_story_in_the_body(client, segmenter):
+    segmenter.error = ImageUnreachableError("no", remedy="do", reason="Image not reachable: no")
+    response = client.post("/predict", json=predict_body())
+    assert response.status == "422 Image not reachable: no"
+    assert response.json == {
+        "error": {
+            "code": "image_unreachable",
+            "reason": "Image not reachable: no",
+            "message": "no",
+            "remedy": "do",
+        }
+    }
+
+
+def test_reason_cannot_break_the_status_line(client, segmenter):
+    reason = "Label 'Кот'\r\nSet-Cookie: a=b " + "x" * 500
+    segmenter.error = LabelingConfigError("m", remedy="r", reason=reason)
+    response = client.post("/setup", json={"project": "1", "schema": "<View/>"})
+    assert response.status.startswith("422 Label '???'??Set-Cookie: a=b xxx")
+    assert len(response.status) <= 124
+    assert "Set-Cookie" not in response.headers
+    assert response.json["error"]["reason"] == reason
+
+
+def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
+    segmenter.error = ZeroDivisionError("secret detail")
+    response = client.post("/predict", json=predict_body())
+    assert response.status_code == 500
+    assert response.json["error"].keys() == ERROR_FIELDS
+    assert "secret detail" not in response.text
+    assert "Traceback" not in response.text
+    assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/setup", 405)]
+)
+def test_unknown_routes_have_the_error_shape_too(client, method, path, status):
+    response = client.open(path, method=method)
+    assert response.status_code == status
+    assert response.json["error"].keys() == ERROR_FIELDS
+
+
+class TestBasicAuth:
+    @pytest.fixture
+    def client(self, segmenter):
+        settings = Settings(basic_auth_user="anna", basic_auth_pass="pässword")
+        return create_app(settings, segmenter=segmenter).test_client()
+
+    @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook", "/train", "/versions"])
+    def test_routes_need_the_credentials(self, client, segmenter, path):
+        response = client.post(path, json={})
+        assert response.status == "401 Basic auth required"
+        assert response.headers["WWW-Authenticate"].startswith("Basic ")
+        assert client.post(path, json={}, auth=("anna", "wrong")).status_code == 401
+        assert segmenter.asked == []
+
+    def test_credentials_open_the_routes(self, client):
+        assert client.get("/versions", auth=("anna", "pässword")).status_code == 200
+
+    def test_health_needs_none(self, client):
+        assert client.get("/health").status_code == 200

@@ -1,0 +1,271 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.errors import LabelingConfigError
+from backend.labeling_config import ImageTag, MaskControl, PromptControl, parse_labeling_config
+
+RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
+LABELS = '<Label value="Cat"/><Label value="Dog"/>'
+IMAGE = '<Image name="image" value="$image"/>'
+BRUSH_LABELS = f'<BrushLabels name="brush" toName="image">{LABELS}</BrushLabels>'
+KEY_POINT_LABELS = (
+    f'<KeyPointLabels name="keypoint" toName="image" smart="true">{LABELS}</KeyPointLabels>'
+)
+
+
+def parse(*tags):
+    return parse_labeling_config(f"<View>{''.join(tags)}</View>")
+
+
+def recorded(name):
+    request = json.loads((RECORDINGS / f"{name}.json").read_text())
+    return parse_labeling_config(request["body"]["label_config"])
+
+
+def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
+    return MaskControl(name, to_name, "brushlabels", name, labels)
+
+
+@pytest.mark.parametrize(
+    ("recording", "image", "prompt_controls", "mask_control"),
+    [
+        pytest.param(
+            "kp_1_positive",
+            ImageTag("image", "image", is_list=False),
+            ["keypoint", "rectangle"],
+            brush_labels(),
+            id="label controls, among style and views",
+        ),
+        pytest.param(
+            "kp_image_rotated_90",
+            ImageTag("image", "image", is_list=False),
+            ["keypoint", "rectangle"],
+            brush_labels(),
+            id="polygons and bitmasks beside",
+        ),
+        pytest.param(
+            "kp_multi_image_page_2",
+            ImageTag("image", "images", is_list=True),
+            ["keypoint"],
+            brush_labels(labels=("Cat",)),
+            id="a list of images",
+        ),
+        pytest.param(
+            "kp_labels_tag",
+            ImageTag("image", "image", is_list=False),
+            ["kp"],
+            MaskControl("brush", "image", "brush", "labels", ("Cat", "Dog")),
+            id="shared labels",
+        ),
+        pytest.param(
+            "kp_no_labels",
+            ImageTag("image", "image", is_list=False),
+            ["kp"],
+            MaskControl("brush", "image", "brush", None, ()),
+            id="no labels",
+        ),
+    ],
+)
+def test_recorded_config_is_read(recording, image, prompt_controls, mask_control):
+    config = recorded(recording)
+    assert config.images == {"image": image}
+    assert config.prompt_controls == tuple(
+        PromptControl(name, "image", is_smart=True) for name in prompt_controls
+    )
+    assert config.mask_controls == (mask_control,)
+    config.require_usable()
+
+
+def test_config_with_several_images_keeps_their_controls_apart():
+    config = parse(
+        '<Image name="left eye" value="$l"/><Image name="right" value="$r"/>',
+        f'<BrushLabels name="b1" toName="left eye">{LABELS}</BrushLabels>',
+        '<BrushLabels name="b2" toName="right"><Label value="Bird"/></BrushLabels>',
+        f'<KeyPointLabels name="k" toName="left eye,right">{LABELS}</KeyPointLabels>',
+        '<Choices name="c" toName="right"><Choice value="Cat"/></Choices>',
+    )
+    assert config.images["right"].data_key == "r"
+    assert [(control.name, control.to_name) for control in config.prompt_controls] == [
+        ("k", "left eye"),
+        ("k", "right"),
+    ]
+    assert config.mask_control("left eye", ("Cat",)).name == "b1"
+    assert config.mask_control("right", ("Bird",)).name == "b2"
+
+
+def test_label_may_hold_quotes_spaces_and_any_script():
+    label = "He said \"hi\" & left, 猫 'é'"
+    escaped = label.replace("&", "&amp;").replace('"', "&quot;")
+    config = parse(
+        IMAGE,
+        f'<BrushLabels name="b" toName="image"><Label value="{escaped}"/></BrushLabels>',
+        KEY_POINT_LABELS,
+    )
+    assert config.mask_control("image", (label,)).labels == (label,)
+
+
+def test_label_alias_is_what_regions_carry():
+    config = parse(
+        IMAGE,
+        '<BrushLabels name="b" toName="image"><Label value="Cat" alias="c1"/></BrushLabels>',
+    )
+    assert config.mask_control("image", ("c1",)).labels == ("c1",)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "on_label", "is_smart"),
+    [
+        pytest.param('smart="true"', "", True, id="true"),
+        pytest.param("", "", True, id="not given"),
+        pytest.param("", 'smart="true"', True, id="only on the label"),
+        pytest.param('smart="false"', "", False, id="false"),
+        pytest.param('smart="false"', 'smart="true"', False, id="false, true on the label"),
+        pytest.param('smart="false" smartOnly="true"', "", False, id="false and smartOnly"),
+    ],
+)
+@pytest.mark.parametrize("tag", ["KeyPointLabels", "RectangleLabels"])
+def test_control_is_smart_as_in_the_editor(tag, attributes, on_label, is_smart):
+    """Tried in Label Studio 1.23.2: a smart tool is offered unless the control says false."""
+    label = f'<Label value="Cat" {on_label}/>'
+    config = parse(IMAGE, f'<{tag} name="c" toName="image" {attributes}>{label}</{tag}>')
+    assert config.prompt_controls == (PromptControl("c", "image", is_smart),)
+
+
+@pytest.mark.parametrize("tag", ["KeyPoint", "Rectangle"])
+def test_control_without_labels_prompts(tag):
+    config = parse(IMAGE, f'<{tag} name="c" toName="image" smart="true"/>')
+    assert config.prompt_controls == (PromptControl("c", "image", is_smart=True),)
+
+
+def test_mask_control_is_the_first_that_knows_the_label():
+    config = parse(
+        IMAGE,
+        '<Brush name="free" toName="image"/>',
+        '<Labels name="birds" toName="image"><Label value="Owl"/></Labels>',
+        '<Labels name="fish" toName="image"><Label value="Eel"/></Labels>',
+        BRUSH_LABELS,
+        '<BrushLabels name="cars" toName="image"><Label value="Bus"/></BrushLabels>',
+    )
+    chosen = {
+        label: config.mask_control("image", (label,)) for label in ("Dog", "Bus", "Owl", "Eel")
+    }
+    assert {label: control.name for label, control in chosen.items()} == {
+        "Dog": "brush",
+        "Bus": "cars",
+        "Owl": "free",
+        "Eel": "free",
+    }
+    assert chosen["Eel"].labels_control == "fish"
+    assert config.mask_control("image", ()).name == "brush"
+
+
+def test_shared_labels_stay_with_their_image():
+    config = parse(
+        f'{IMAGE}<Image name="map" value="$map"/><Brush name="brush" toName="image,map"/>',
+        '<Labels name="pets" toName="image"><Label value="Cat"/></Labels>',
+        '<Labels name="ways" toName="map"><Label value="Road"/></Labels>',
+    )
+    assert config.mask_control("map", ("Road",)).labels_control == "ways"
+    with pytest.raises(LabelingConfigError, match=r"'brush' \(Road\)"):
+        config.mask_control("map", ("Cat",))
+
+
+def test_mask_control_whose_labels_come_with_the_task_takes_any():
+    config = parse(IMAGE, '<BrushLabels name="b" toName="image" value="$labels"/>')
+    assert config.mask_control("image", ("Anything",)).labels is None
+
+
+def test_parsed_config_is_kept():
+    assert recorded("kp_1_positive") is recorded("rect_1")
+
+
+def reason_of(act):
+    with pytest.raises(LabelingConfigError) as caught:
+        act()
+    assert caught.value.remedy
+    assert caught.value.reason.isascii()
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("Cat, Dog", id="text"),
+        pytest.param("<View><Image</View>", id="cut off"),
+        pytest.param("<View>\0</View>", id="NUL"),
+        pytest.param("<View>" * 2000 + "</View>" * 2000, id="too deep"),
+        pytest.param(
+            '<!DOCTYPE v [<!ENTITY e SYSTEM "file:///etc/passwd">]><View>&e;</View>',
+            id="external entity",
+        ),
+        pytest.param(
+            f'<!DOCTYPE v [<!ENTITY e "image">]><View>{IMAGE.replace("image", "&e;")}</View>',
+            id="internal entity",
+        ),
+    ],
+)
+def test_config_that_is_not_xml_is_refused(xml):
+    assert reason_of(lambda: parse_labeling_config(xml)) == "Labeling config is not XML"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param('<Text name="text" value="$text"/>', id="text"),
+        pytest.param('<Image name="image" value="https://example.org/a.jpg"/>', id="fixed image"),
+    ],
+)
+def test_config_without_an_image_of_the_task_is_refused(tag):
+    assert reason_of(lambda: parse(tag)) == "No Image tag in the labeling config"
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        pytest.param(
+            [BRUSH_LABELS],
+            "No smart KeyPointLabels or RectangleLabels in the labeling config",
+            id="nothing prompts",
+        ),
+        pytest.param(
+            [BRUSH_LABELS, KEY_POINT_LABELS.replace("true", "false")],
+            "No smart KeyPointLabels or RectangleLabels in the labeling config",
+            id="smart is off",
+        ),
+        pytest.param(
+            [KEY_POINT_LABELS],
+            "No BrushLabels or Brush for this image in the labeling config",
+            id="nothing takes masks",
+        ),
+        pytest.param(
+            [KEY_POINT_LABELS, '<Image name="b" value="$b"/>', '<Brush name="x" toName="b"/>'],
+            "No BrushLabels or Brush for this image in the labeling config",
+            id="the brush is on another image",
+        ),
+    ],
+)
+def test_config_that_cannot_work_names_what_is_missing(tags, reason):
+    assert reason_of(parse(IMAGE, *tags).require_usable) == reason
+
+
+def test_config_is_usable_if_one_of_its_images_is():
+    parse(
+        '<Image name="map" value="$map"/>', IMAGE, BRUSH_LABELS, KEY_POINT_LABELS
+    ).require_usable()
+
+
+def test_unknown_label_is_refused_with_the_control_and_its_labels():
+    with pytest.raises(LabelingConfigError) as caught:
+        parse(IMAGE, BRUSH_LABELS).mask_control("image", ("Cat", "Bird"))
+    assert caught.value.reason == "Label unknown to the brush control"
+    assert "'Bird'" in caught.value.message
+    assert "'brush' (Cat, Dog)" in caught.value.message
+
+
+def test_label_for_an_unlabelled_brush_is_refused():
+    with pytest.raises(LabelingConfigError, match=r"'brush' \(no labels\)"):
+        recorded("kp_no_labels").mask_control("image", ("Cat",))

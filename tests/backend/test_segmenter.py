@@ -1,0 +1,213 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fake_model import FakePredictor, png
+
+from backend.errors import (
+    ImageError,
+    ImageUndecodableError,
+    LabelingConfigError,
+    PromptError,
+    RequestError,
+)
+from backend.images import ImageLoader
+from backend.segmenter import Segmenter
+from backend.settings import Settings
+
+CONFIG = """
+<View>
+  <Image name="img" value="$photo"/>
+  <KeyPointLabels name="kp" toName="img" smart="true"><Label value="A"/><Label value="B"/>
+  </KeyPointLabels>
+  <RectangleLabels name="box" toName="img" smart="true"><Label value="A"/><Label value="C"/>
+  </RectangleLabels>
+  <BrushLabels name="mask" toName="img" smart="false"><Label value="A"/><Label value="B"/>
+  </BrushLabels>
+</View>
+"""
+SIZE_HW = (100, 200)
+
+
+class Files:
+    """What is behind each address; counts the fetches."""
+
+    def __init__(self):
+        self.content = {}
+        self.fetched = []
+
+    def fetch(self, uri):
+        self.fetched.append(uri)
+        return self.content.get(uri) or png(*SIZE_HW)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    files = Files()
+    monkeypatch.setattr(ImageLoader, "fetch", lambda _loader, uri, **_named: files.fetch(uri))
+    return files
+
+
+@pytest.fixture
+def predictor():
+    return FakePredictor()
+
+
+@pytest.fixture
+def segmenter(predictor, files):
+    return Segmenter(predictor, Settings())
+
+
+def click(x_pct, y_pct, *, positive=True, label="A"):
+    return {
+        "id": f"{x_pct}-{y_pct}",
+        "type": "keypointlabels",
+        "from_name": "kp",
+        "to_name": "img",
+        "is_positive": positive,
+        "value": {"x": x_pct, "y": y_pct, "width": 0.2, "keypointlabels": [label]},
+    }
+
+
+def box(x_pct, y_pct, width_pct, height_pct, *, label="A"):
+    value = {"x": x_pct, "y": y_pct, "width": width_pct, "height": height_pct}
+    return {
+        "id": "box",
+        "type": "rectanglelabels",
+        "from_name": "box",
+        "to_name": "img",
+        "value": value | {"rotation": 0, "rectanglelabels": [label]},
+    }
+
+
+def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg"):
+    task = {"id": task_id, "data": {"photo": photo}}
+    (prediction,) = segmenter.predict(
+        tasks=[task], project="1.0", label_config=CONFIG, context=list(context)
+    )
+    return prediction
+
+
+def test_points_reach_the_model_in_pixels_unrounded(segmenter, predictor):
+    predict(segmenter, click(12.3456, 50), click(25, 75, positive=False))
+    assert predictor.prompts == [([(24.6912, 50.0), (50.0, 75.0)], [1, 0], None)]
+
+
+def test_every_rectangle_is_a_region_of_its_own(segmenter, predictor):
+    prediction = predict(segmenter, box(0, 0, 10, 10), box(50, 50, 25, 50))
+    assert [prompt[2] for prompt in predictor.prompts] == [(0, 0, 20, 10), (100, 50, 150, 100)]
+    assert len(prediction["result"]) == 2
+    assert len(predictor.embedded) == 1
+
+
+def test_negative_click_alone_refines_the_last_object_of_its_label(segmenter, predictor):
+    predict(segmenter, click(20, 20))
+    predict(segmenter, click(80, 80, label="B"))
+    predict(segmenter, click(25, 20, positive=False))
+    assert predictor.prompts[-1] == ([(40, 20), (50, 20)], [1, 0], None)
+    # Label Studio sends the pending negative point again with the next one.
+    predict(segmenter, click(25, 20, positive=False), click(30, 20, positive=False))
+    assert predictor.prompts[-1] == ([(40, 20), (50, 20), (60, 20)], [1, 0, 0], None)
+
+
+def test_negative_click_alone_refines_a_rectangle_too(segmenter, predictor):
+    predict(segmenter, box(0, 0, 50, 50))
+    predict(segmenter, click(25, 20, positive=False))
+    assert predictor.prompts[-1] == ([(50, 20)], [0], (0, 0, 100, 50))
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        pytest.param({"task_id": 5}, id="another-task"),
+        pytest.param({"label": "B"}, id="another-label"),
+    ],
+)
+def test_negative_click_without_an_object_is_explained(segmenter, elsewhere):
+    predict(segmenter, click(20, 20))
+    label = elsewhere.pop("label", "A")
+    with pytest.raises(PromptError, match="only negative points"):
+        predict(segmenter, click(25, 20, positive=False, label=label), **elsewhere)
+
+
+def test_unknown_label_is_refused_before_any_image_is_fetched(segmenter, files):
+    with pytest.raises(LabelingConfigError, match="'C' is unknown to the brush control"):
+        predict(segmenter, box(0, 0, 10, 10, label="C"))
+    assert files.fetched == []
+
+
+def test_one_image_in_two_tasks_is_encoded_once(segmenter, predictor):
+    predict(segmenter, click(20, 20), task_id=4, photo="/data/upload/1/a.jpg")
+    predict(segmenter, click(20, 20), task_id=5, photo="/data/upload/1/copy.jpg")
+    assert len(predictor.embedded) == 1
+
+
+def test_image_is_encoded_again_when_its_embedding_was_dropped(predictor, files, monkeypatch):
+    monkeypatch.setattr("backend.segmenter.MEGABYTE", 1500)  # room for one fake embedding
+    segmenter = Segmenter(predictor, Settings(cache_mb=1))
+    files.content = {"/data/b.jpg": png(*SIZE_HW, color=(1, 2, 3))}
+    for photo in ("/data/a.jpg", "/data/b.jpg", "/data/a.jpg"):
+        predict(segmenter, click(20, 20), photo=photo)
+    assert len(predictor.embedded) == 3
+
+
+def test_image_that_changed_at_its_address_is_seen_later(segmenter, predictor, files, monkeypatch):
+    monkeypatch.setattr("backend.task_images.TRUSTED_FOR_S", 0)
+    predict(segmenter, click(20, 20))
+    files.content["/data/upload/1/a.jpg"] = png(50, 60)
+    (region,) = predict(segmenter, click(20, 20))["result"]
+    assert (region["original_height"], region["original_width"]) == (50, 60)
+
+
+def test_fifty_threads_on_one_image_run_one_encode(segmenter, predictor):
+    barrier = threading.Barrier(50)
+
+    def ask(_):
+        barrier.wait()
+        return predict(segmenter, click(20, 20))["result"][0]["value"]
+
+    with ThreadPoolExecutor(50) as pool:
+        values = list(pool.map(ask, range(50)))
+    assert len(predictor.embedded) == 1
+    assert all(value == values[0] for value in values)
+
+
+def test_failed_image_is_tried_again(segmenter, files):
+    files.content["/data/upload/1/a.jpg"] = b"<html>Please log in</html>"
+    with pytest.raises(ImageUndecodableError, match="task 4"):
+        predict(segmenter, click(20, 20))
+    files.content.clear()
+    assert predict(segmenter, click(20, 20))["result"]
+
+
+def test_task_without_its_image_field_is_explained(segmenter):
+    with pytest.raises(ImageError, match="task 4 has no image in 'photo'"):
+        segmenter.predict(
+            tasks=[{"id": 4, "data": {"image": "/a.jpg"}}],
+            project="1.0",
+            label_config=CONFIG,
+            context=[click(20, 20)],
+        )
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        pytest.param([], id="no-task"),
+        pytest.param([{"id": 1, "data": {}}, {"id": 2, "data": {}}], id="two-tasks"),
+        pytest.param([{"id": "1", "data": {}}], id="id-is-text"),
+    ],
+)
+def test_prompts_need_exactly_one_task(segmenter, tasks):
+    with pytest.raises(RequestError):
+        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)])
+
+
+def test_setup_refuses_a_config_that_can_give_no_mask(segmenter):
+    with pytest.raises(LabelingConfigError, match="prompts"):
+        segmenter.set_up(
+            project="1.0",
+            label_config='<View><Image name="i" value="$i"/></View>',
+            hostname="http://localhost:8080",
+            access_token="t",
+        )
