@@ -132,8 +132,10 @@ def _jpeg_pixels(picture: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
 
 def _pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
     if picture.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255.
-        grey = (np.asarray(picture) >> 8).astype(np.uint8)
+        # Pillow's own conversion clips at 255, and knows nothing of a transparent grey.
+        values = np.asarray(picture)
+        grey = (values >> 8).astype(np.uint8)
+        grey[values == picture.info.get("transparency", -1)] = 255
         return np.repeat(grey[:, :, None], 3, axis=2)
     if picture.mode in ("I", "F"):
         raise _undecodable(name, f"{picture.format} of 32 bits per grey value")

@@ -9,7 +9,7 @@ from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.errors import LabelingConfigError
 
-# What a region of this type is as a prompt. A region's type is its control's tag in lower case.
+# The region types that prompt (a region's type is its control's tag in lower case), and as what.
 PROMPT_KINDS = {
     "keypointlabels": "point",
     "keypoint": "point",
@@ -87,7 +87,7 @@ class LabelingConfig:
                 reason="No smart KeyPointLabels or RectangleLabels in the labeling config",
             )
         if not {control.to_name for control in self.mask_controls}.intersection(prompted):
-            self.mask_control(prompted[0], ())
+            self.mask_control(prompted[0], ())  # raises, naming the image
 
     def mask_control(self, to_name: str, labels: tuple[str, ...]) -> MaskControl:
         """Find the control that receives a mask.

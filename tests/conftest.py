@@ -28,3 +28,9 @@ def parity_checkpoint(tmp_path_factory):
 def parity_predictor(parity_checkpoint):
     """A full-size model on the CPU. Its weights segment nothing; they compare arithmetic."""
     return Predictor(parity_checkpoint, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def demo_predictor():
+    """The bundled demo weights on the CPU: small, fast, and good on generated scenes."""
+    return Predictor("demo", device="cpu")

@@ -58,8 +58,8 @@ def on_white(rgb, alpha):
     return rgb * opacity + 255 * (1 - opacity)
 
 
-def png_16(color_type, values):
-    """A PNG of 16 bits; Pillow writes only grey ones."""
+def png_16(color_type, values, transparent=None):
+    """A PNG of 16 bits; Pillow writes only grey ones, without a transparent grey."""
 
     def chunk(name, data):
         checksum = zlib.crc32(name + data)
@@ -68,6 +68,8 @@ def png_16(color_type, values):
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, color_type, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    if transparent is not None:
+        start += chunk(b"tRNS", struct.pack(">H", transparent))
     return start + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -218,6 +220,12 @@ def test_image_is_decoded_as_displayed(data, expected):
 def test_16_bits_are_scaled_to_8(data, expected):
     """Chromium keeps the high byte, and so does this."""
     assert np.array_equal(decode(data), expected >> 8)
+
+
+def test_transparent_grey_of_16_bits_lies_on_white():
+    image = decode(png_16(0, GREY_16, transparent=int(GREY_16[3, 7])))
+    assert image[3, 7].tolist() == [255, 255, 255]
+    assert image[3, 6].tolist() == [int(GREY_16[3, 6]) >> 8] * 3
 
 
 def test_16_bit_alpha_lies_on_white():

@@ -74,9 +74,10 @@ class LabelingPage:
         self.stage.wait_for()
 
     def pick(self, tool_key, label_key):
-        """Select a tool, "k" for smart key points or "r" for smart rectangles, then a label.
+        """Select a tool, then a label; Label Studio deselects the label after each click.
 
-        The label is to be picked for each click: Label Studio deselects it after one.
+        Where a config has several smart tools, "k" is the key point and "r" the rectangle; where it
+        has one, that one is "m", and the others are plain.
         """
         self.page.keyboard.press(tool_key)
         self.page.keyboard.press(label_key)

@@ -104,7 +104,7 @@ def test_click_with_shared_labels(labeling_page, api, backend, project):
     page = labeling_page
     page.open(*task, size_hw=SIZE_HW)
     bare = page.seen()
-    page.pick("k", "1")
+    page.pick("m", "1")
     answered = page.click((500, 180))
     assert [prompt["type"] for prompt in answered.prompts] == ["keypoint", "labels"]
     page.expect_mask(answered.mask, before=bare)
@@ -131,7 +131,7 @@ def test_click_on_second_image(labeling_page, api, backend, project):
     page.open(*task, size_hw=SIZE_HW)
     page.turn_to_second_image()
     bare = page.seen()
-    page.pick("k", "1")
+    page.pick("m", "1")
     answered = page.click((500, 180))
     assert [prompt["item_index"] for prompt in answered.prompts] == [1]
     page.expect_mask(answered.mask, before=bare)
