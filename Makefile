@@ -20,8 +20,9 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## the brush codec beside label-studio-sdk's
-	$(BIN)/python benchmarks/bench_brush.py
+bench: $(VENV)/.runtime  ## the service under load, and the brush codec beside label-studio-sdk's
+	$(BIN)/python -m benchmarks.bench_service
+	$(BIN)/python -m benchmarks.bench_brush
 
 $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -128,6 +128,7 @@ def _run(stack: ExitStack, checkpoint: str, preferred_backend_port: int) -> None
     label_studio.wait_until_up()
 
     server = LabelStudio(label_studio.url, label_studio.login.token)
+    stack.callback(server.close)
     project_id = projects.open_project(server, TITLE, instruction=INSTRUCTION)
     tasks = projects.upload_pictures(server, project_id, _pictures())
     backend_id = projects.connect_backend(server, project_id, backend.url)

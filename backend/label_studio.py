@@ -54,7 +54,8 @@ class LabelStudio:
         self._token = token
         self._url_is_set = url_is_set
         self._token_is_set = token_is_set
-        self._token_type = _claims(token or "").get("token_type", "legacy")
+        # "refresh" is a personal access token, "access" what it is exchanged for.
+        self._kind = _claims(token or "").get("token_type", "legacy")
         self._http: httpx.Client | None = None
         self._lock = threading.Lock()
         self._access: _Access | None = None
@@ -93,16 +94,15 @@ class LabelStudio:
                 remedy=self._token_remedy(),
                 reason="no token for Label Studio, set LABEL_STUDIO_API_KEY",
             )
-        if self._token_type != "refresh":  # noqa: S105 - a claim, no password
-            scheme = "Token" if self._token_type == "legacy" else "Bearer"  # noqa: S105
-            return f"{scheme} {self._token}"
+        if self._kind != "refresh":
+            return f"{'Token' if self._kind == 'legacy' else 'Bearer'} {self._token}"
         return self._current_access(deadline or Deadline(EXCHANGE_TIMEOUT_S), refused).header
 
     def refused(self, answer: Answer) -> LabelStudioError:
         """Explain a 401 of this server."""
         detail = (answer.field("detail") or "without a reason")[:200]
         source = "LABEL_STUDIO_API_KEY" if self._token_is_set else "/setup"
-        kind = {"refresh": "personal access token", "legacy": "legacy token"}
+        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
         remedy = self._token_remedy()
         short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
         if "legacy token authentication has been disabled" in detail:
@@ -111,7 +111,7 @@ class LabelStudio:
                 short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
-            f"to the {kind.get(self._token_type, 'short-lived access token')} from {source}",
+            f"to the {kinds.get(self._kind, 'short-lived access token')} from {source}",
             remedy=remedy,
             reason=f"401 from Label Studio, {short}",
         )

@@ -89,7 +89,7 @@ class Settings:
     port: int = _variable("PORT", 9090, _whole_number("ports", 1, 65535), "Port to listen on")
     threads: int = _variable(
         "THREADS",
-        16,
+        64,
         _whole_number("threads", 2, 512),
         "Requests served at once; more than the annotators that click at the same moment",
     )

@@ -2,7 +2,7 @@
 
 `requests` alone bounds the wait for each piece of an answer, not the whole: a server that sends a
 byte now and then holds a thread for hours. Here one `Deadline` covers connecting, the headers and
-the body.
+the body. (A name with several dead addresses may take it for each; the resolver has its own.)
 """
 
 import functools
@@ -119,13 +119,14 @@ def exchange(
         TransportError: the address is not valid, nobody answered, or not completely.
         BodyTooLargeError: more than `max_bytes`.
     """
-    all_headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
+    # Some hosts refuse the name of a library; an image does not get smaller by compression.
+    own_headers = {"User-Agent": "mobilesam-label-studio", "Accept-Encoding": "identity"}
     timeout = Timeout(total=deadline.left())
     try:
         with _session().request(
             method,
             url,
-            headers=all_headers,
+            headers={**own_headers, **(headers or {})},
             json=payload,
             timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
             stream=True,

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import EpsImagePlugin, Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from backend.decoding import decode_image
@@ -285,7 +285,7 @@ def test_bomb_is_refused_before_its_pixels_are_decoded(monkeypatch):
         pytest.param(b"<svg width='4'>", "an SVG drawing instead of an image", id="svg-bare"),
         pytest.param(b"%PDF-1.7", "a PDF instead of an image", id="pdf"),
         pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC or a video instead", id="heic"),
-        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "an unknown format", id="eps"),
+        pytest.param(save(RGB, "EPS"), "an unknown format", id="eps"),
         pytest.param(b"\x01\x02\x03", r"an unknown format \(first bytes 01 02 03\)", id="unknown"),
         pytest.param(save(np.float32(GREY), "TIFF"), "TIFF of 32 bits per grey", id="float"),
     ],
@@ -296,6 +296,14 @@ def test_what_came_instead_of_an_image_is_named(data, words):
     assert caught.value.reason.startswith("Image not decodable: ")
     assert caught.value.reason.isascii()
     assert len(caught.value.reason) < 100
+
+
+def test_eps_does_not_start_ghostscript(monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args: started.append(args))
+    with pytest.raises(ImageUndecodableError):
+        decode(save(RGB, "EPS"))
+    assert started == []
 
 
 NOISE = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)

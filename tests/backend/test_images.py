@@ -1,10 +1,15 @@
 """From the string in a task's data to bytes: where they are asked for, with which credentials."""
 
 import base64
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import time
 import traceback
 from contextlib import suppress
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -209,7 +214,11 @@ def test_credentials_of_netrc_and_cookies_do_not_travel(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret")
     monkeypatch.setenv("NETRC", str(netrc))
-    label_studio.pages["/data/upload/1/a.jpg"] = (200, {"Set-Cookie": "sessionid=secret"}, IMAGE)
+    label_studio.pages["/data/upload/1/a.jpg"] = (
+        200,
+        {"Set-Cookie": "sessionid=secret; Path=/"},
+        IMAGE,
+    )
     image_host.pages["/a.jpg"] = IMAGE
     fetch_from(label_studio, "/data/upload/1/a.jpg")
     fetch_from(label_studio, f"{image_host.url}/a.jpg")
@@ -612,6 +621,34 @@ def test_label_studio_that_is_not_there_is_explained(is_set, words):
         "Image not reachable: Label Studio refused the connection, "
         f"{'check' if is_set else 'set'} LABEL_STUDIO_URL"
     )
+
+
+def test_name_that_does_not_resolve_is_explained(monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror))
+    with pytest.raises(ImageUnreachableError, match="does not resolve") as caught:
+        fetch("http://nowhere.test/a.jpg")
+    assert reason_of(caught) == (
+        "Image not reachable: nowhere.test has a name that does not resolve"
+    )
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_certificate_has_to_be_trusted(image_host, tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
+    options = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *request, *options], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    image_host.server.socket = tls.wrap_socket(image_host.server.socket, server_side=True)
+    image_host.pages["/a.jpg"] = IMAGE
+    url = image_host.url.replace("http:", "https:") + "/a.jpg"
+    with pytest.raises(ImageUnreachableError, match="no TLS certificate that is trusted here"):
+        fetch(url)
+    with pytest.raises(ImageUnreachableError, match="cut the connection"):
+        fetch(url.replace("https:", "http:"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    assert fetch(url) == IMAGE
 
 
 S3_ERROR = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>...</Message></Error>"

@@ -1,6 +1,7 @@
 """A real Label Studio, the real backend with the demo weights, and a browser, one of each."""
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,8 @@ def label_studio(label_studio_python, tmp_path_factory):
 @pytest.fixture(scope="session")
 def api(label_studio):
     """The client of backend/label_studio.py, as the user of `label_studio`."""
-    return LabelStudio(label_studio.url, label_studio.login.token)
+    with closing(LabelStudio(label_studio.url, label_studio.login.token)) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
