@@ -44,7 +44,7 @@ INSTRUCTION = """\
 SCENE_SEEDS = (1, 6, 9, 10, 13)
 SCENE_SIZE_HW = (480, 640)
 COINS = "coins.png"
-COIN_XY = (274, 224)  # the middle of one coin, in pixels
+COIN_XY = (212, 193)  # the middle of one coin, in pixels
 
 
 class BackendServer(ChildProcess):

@@ -23,22 +23,22 @@ LABELING_CONFIG = """\
     <View>
       <Header value="Click" size="6"/>
       <KeyPointLabels name="point" toName="image" smart="true">
-        <Label value="Object" background="#e6194b"/>
-        <Label value="Other" background="#0082c8"/>
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
       </KeyPointLabels>
     </View>
     <View>
       <Header value="Box" size="6"/>
       <RectangleLabels name="box" toName="image" smart="true">
-        <Label value="Object" background="#e6194b"/>
-        <Label value="Other" background="#0082c8"/>
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
       </RectangleLabels>
     </View>
     <View>
       <Header value="Brush" size="6"/>
       <BrushLabels name="mask" toName="image" smart="false">
-        <Label value="Object" background="#e6194b"/>
-        <Label value="Other" background="#0082c8"/>
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
       </BrushLabels>
     </View>
   </View>

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from backend.app import create_app
 from backend.errors import BackendError
@@ -63,4 +64,4 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             return create_app(self.settings)
         except (BackendError, MobileSamError) as error:
             log.critical("%s", error)
-            sys.exit(1)
+            sys.exit(Arbiter.APP_LOAD_ERROR)  # any other status, and gunicorn tries again for ever

@@ -10,8 +10,6 @@ import argparse
 import io
 import os
 import platform
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -29,6 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.brush import decode_brush
+from backend.child_process import ChildProcess, free_port
 from mobilesam import Predictor
 from mobilesam.prompt_sampling import central_point, intersection_over_union
 from mobilesam.scenes import Scene, generate_scene
@@ -41,6 +40,7 @@ LABEL_CONFIG = """
 </View>
 """
 START_TIMEOUT_S = 120
+FIRST_PORT = 19090
 HEALTH_INTERVAL_S = 0.05
 RIGHT_IOU = 0.99  # with the mask that the model gives alone; threads may round differently
 FIRST_SEED = 20_000_000
@@ -81,8 +81,18 @@ def make_tasks(predictor: Predictor, count: int, size_hw: tuple[int, int]) -> li
 
 
 @contextmanager
-def image_host(tasks: list[Task]) -> Iterator[str]:
-    """Serve the scenes as PNG files and give the address in front of `/<number>.png`."""
+def image_host(
+    tasks: list[Task],
+    asked: threading.Event | None = None,
+    answer_now: threading.Event | None = None,
+) -> Iterator[str]:
+    """Serve the scenes as PNG files and give the address in front of `/<number>.png`.
+
+    Args:
+        tasks: whose scenes they are.
+        asked: set when a file is asked for.
+        answer_now: waited for before any answer.
+    """
     files = {}
     for task in tasks:
         buffer = io.BytesIO()
@@ -91,6 +101,9 @@ def image_host(tasks: list[Task]) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if asked and answer_now:
+                asked.set()
+                answer_now.wait()
             content = files[self.path]
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
@@ -109,32 +122,16 @@ def image_host(tasks: list[Task]) -> Iterator[str]:
         server.server_close()
 
 
-@contextmanager
-def service(checkpoint: str, log: Path) -> Iterator[str]:
-    """Run `python -m backend serve` on a free port and give its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"PORT": str(port), "MOBILESAM_CHECKPOINT": checkpoint}
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend", "serve"], env=environment, stderr=output
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                requests.get(f"{url}/health", timeout=5)
-                break
-            except requests.RequestException:
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"the service did not start:\n{log.read_text()}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+def service(checkpoint: str, log: Path) -> tuple[ChildProcess, str]:
+    """Return `python -m backend serve` on a free port, to be started, and its address."""
+    port = free_port(FIRST_PORT)
+    backend = ChildProcess(
+        "The service",
+        [sys.executable, "-m", "backend", "serve"],
+        environment=os.environ | {"PORT": str(port), "MOBILESAM_CHECKPOINT": checkpoint},
+        log=log,
+    )
+    return backend, f"http://127.0.0.1:{port}"
 
 
 def click(url: str, images: str, task: Task, index: int, *, is_first: bool) -> Click:
@@ -181,6 +178,21 @@ def annotate(url: str, images: str, task: Task, clicks: int) -> list[Click]:
     ]
 
 
+def load(
+    url: str, images: str, tasks: list[Task], clicks: int
+) -> tuple[list[Click], list[float], float]:
+    """Let one annotator work on each task, all at once.
+
+    Returns:
+        All clicks, the seconds of each /health meanwhile, and the seconds that all took.
+    """
+    with health_watch(url) as health, ThreadPoolExecutor(len(tasks)) as annotators:
+        started = time.perf_counter()
+        runs = [annotators.submit(annotate, url, images, task, clicks) for task in tasks]
+        answered = [click for run in runs for click in run.result()]
+        return answered, health, time.perf_counter() - started
+
+
 @contextmanager
 def health_watch(url: str) -> Iterator[list[float]]:
     """Ask for /health all the while and collect the seconds that each answer took."""
@@ -224,16 +236,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     predictor = Predictor(options.checkpoint)
     tasks = make_tasks(predictor, options.annotators, (options.height, options.width))
-    with (
-        image_host(tasks) as images,
-        service(options.checkpoint, options.log) as url,
-        health_watch(url) as health,
-        ThreadPoolExecutor(options.annotators) as annotators,
-    ):
-        started = time.perf_counter()
-        runs = [annotators.submit(annotate, url, images, task, options.clicks) for task in tasks]
-        clicks = [click for run in runs for click in run.result()]
-        elapsed = time.perf_counter() - started
+    backend, url = service(options.checkpoint, options.log)
+    with image_host(tasks) as images, backend:
+        backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
+        clicks, health, elapsed = load(url, images, tasks, options.clicks)
 
     wrong = [click.fault for click in clicks if click.fault == "wrong mask"]
     failed = [click.fault for click in clicks if click.fault.startswith("failed")]

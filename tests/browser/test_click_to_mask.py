@@ -82,9 +82,11 @@ def test_click_to_mask(labeling_page, api, project, scene):
     box = page.drag((208, 113, 340, 242))
     assert [prompt["type"] for prompt in box.prompts] == ["rectanglelabels"]
     assert _iou(box.mask, scene.masks[3]) > 0.6
-    page.expect_mask(third.mask | box.mask, before=bare)
     page.save_screenshot("4_rectangle")
     page.accept()
+    # Only now: the rectangle, which is drawn filled too, is gone.
+    page.expect_mask(third.mask | box.mask, before=bare)
+    page.save_screenshot("5_accepted")
 
     page.submit()
     annotation = _only_annotation(api, task_id)

@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from fake_label_studio import Host
+
+from backend import projects
+from backend.errors import LabelStudioError
+from backend.label_studio import LabelStudio
+
+RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
+NO_HEALTH = "Can't connect to ML backend http://127.0.0.1:9090, health check failed."
+
+
+@pytest.fixture
+def host():
+    with Host().running() as host:
+        yield host
+
+
+@pytest.fixture
+def server(host):
+    server = LabelStudio(host.url, "0123456789abcdef")
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "detail", "remedy"),
+    [
+        pytest.param(
+            403,
+            {"detail": RESERVED},
+            RESERVED,
+            "LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS=false",
+            id="private-address",
+        ),
+        pytest.param(
+            400,
+            {"detail": "Validation error", "validation_errors": {"non_field_errors": [NO_HEALTH]}},
+            NO_HEALTH,
+            "mend",
+            id="not-listening",
+        ),
+    ],
+)
+def test_connect_backend_says_why_it_was_refused(host, server, status, body, detail, remedy):
+    host.pages["/api/ml/?project=7"] = b"[]"
+    host.pages["/api/ml/"] = status, {}, json.dumps(body).encode()
+    with pytest.raises(LabelStudioError) as caught:
+        projects.connect_backend(server, 7, "http://127.0.0.1:9090")
+    assert detail in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_ask_backend_raises_what_label_studio_hides(host, server):
+    """Label Studio answers 200 when the backend failed, and the page shows nothing."""
+    failure = "422 Label unknown to the brush control for url: http://127.0.0.1:9090/predict"
+    host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
+    with pytest.raises(LabelStudioError, match="422 Label unknown to the brush control"):
+        projects.ask_backend(server, 3, 5, [])
+
+
+def test_label_studio_that_is_gone_is_named(host, server):
+    gone = LabelStudio("http://127.0.0.1:9", "0123456789abcdef")
+    with pytest.raises(LabelStudioError, match=r"http://127\.0\.0\.1:9 did not open the project"):
+        projects.open_project(gone, "Anything", instruction="")
+    gone.close()

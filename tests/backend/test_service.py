@@ -1,0 +1,126 @@
+"""The service as a process: it starts or says why not, answers under load, and ends cleanly."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from backend.child_process import free_port
+from benchmarks import bench_service
+from benchmarks.bench_service import START_TIMEOUT_S
+
+SIZE_HW = (600, 800)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    backend, url = bench_service.service("demo", tmp_path_factory.mktemp("service") / "log")
+    with backend:
+        backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def tasks(demo_predictor):
+    return bench_service.make_tasks(demo_predictor, 8, SIZE_HW)
+
+
+def run_backend(*arguments, **environment):
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "backend", *arguments],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_health_names_model_device_and_weights(service):
+    health = requests.get(f"{service}/health", timeout=10).json()
+    assert health["status"] == "UP"
+    assert health["model_class"] == "MobileSAM"
+    assert health["weights"] == "demo"
+    assert health["model_version"].startswith("mobilesam-demo-weights-")
+    assert health["device"]
+
+
+def test_eight_annotators_on_eight_images_get_their_own_masks(service, tasks):
+    with bench_service.image_host(tasks) as images:
+        clicks, health, _ = bench_service.load(service, images, tasks, clicks=4)
+    assert [click.fault for click in clicks if click.fault] == []
+    assert len(clicks) == 32
+    assert len(health) > 0
+
+
+def test_error_travels_in_the_status_line_of_a_real_server(service):
+    body = {"project": "1", "schema": "<View/>"}
+    response = requests.post(f"{service}/setup", json=body, timeout=10)
+    assert response.status_code == 422
+    assert response.reason == "No Image tag in the labeling config"
+    assert response.json()["error"]["reason"] == response.reason
+
+
+def test_benchmark_of_the_service_runs(capsys, tmp_path):
+    tiny = ["--annotators", "2", "--clicks", "2", "--width", "120", "--height", "100"]
+    assert bench_service.main([*tiny, "--log", str(tmp_path / "log")]) == 0
+    printed = capsys.readouterr().out
+    assert "failed         0 of 4" in printed
+    assert "wrong masks    0 of 4" in printed
+
+
+def test_wrong_settings_stop_the_start_all_at_once():
+    result = run_backend("serve", PORT="0", MOBILESAM_CACHE_MB="lots")
+    assert result.returncode == 2
+    assert "PORT='0'" in result.stderr
+    assert "MOBILESAM_CACHE_MB='lots' is not a whole number of megabytes" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_serve_refuses_other_weights_than_asked_for(tmp_path):
+    """Without the official weights and without a way to them, it must not fall back by itself."""
+    nowhere = "http://127.0.0.1:9"
+    result = run_backend(
+        "serve", XDG_CACHE_HOME=str(tmp_path), https_proxy=nowhere, http_proxy=nowhere
+    )
+    assert result.returncode == 1
+    assert "MOBILESAM_CHECKPOINT=demo" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        pytest.param({"MOBILESAM_CHECKPOINT": "gone.pt"}, "no weights file at gone.pt", id="gone"),
+        pytest.param({"MOBILESAM_CHECKPOINT": __file__}, "is no torch file", id="no-weights"),
+        pytest.param({"MOBILESAM_DEVICE": "cuda:77"}, "use auto or cpu", id="no-such-device"),
+    ],
+)
+def test_weights_or_device_that_cannot_be_used_end_the_start(variables, words):
+    port = str(free_port(20000))
+    result = run_backend("serve", PORT=port, **({"MOBILESAM_CHECKPOINT": "demo"} | variables))
+    assert result.returncode != 0
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_sigterm_lets_the_running_click_finish(tasks, tmp_path):
+    backend, url = bench_service.service("demo", tmp_path / "log")
+    asked, answer_now = threading.Event(), threading.Event()
+    with (
+        bench_service.image_host(tasks[:1], asked, answer_now) as images,
+        ThreadPoolExecutor(1) as annotator,
+        backend,
+    ):
+        backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
+        running = annotator.submit(bench_service.click, url, images, tasks[0], 0, is_first=True)
+        assert asked.wait(30)
+        os.kill(backend.pid, signal.SIGTERM)
+        answer_now.set()
+        assert running.result(30).fault == ""

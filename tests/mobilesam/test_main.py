@@ -1,0 +1,81 @@
+"""The model's command line, as a user types it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_masks
+
+from mobilesam.__main__ import main
+from mobilesam.scenes import generate_scene
+
+
+@pytest.fixture
+def scene(tmp_path):
+    scene = generate_scene(10_000_003)
+    Image.fromarray(scene.image).save(tmp_path / "scene.png")
+    return scene
+
+
+def test_predict_writes_a_picture(scene, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    arguments = ["--checkpoint", "demo", "--device", "cpu", "--point", "128", "128"]
+    status = main(
+        ["predict", str(tmp_path / "scene.png"), *arguments, "--off", "5", "5", "--out", str(out)]
+    )
+    assert status == 0
+    with Image.open(out) as picture:
+        assert picture.size == (256, 256)
+    assert "predicted IoU" in capsys.readouterr().out
+
+
+def test_evaluate_prints_the_same_numbers_twice(capsys):
+    for _ in range(2):
+        assert main(["evaluate", "--checkpoint", "demo", "--device", "cpu", "--scenes", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "one click inside the object, mean IoU" in printed
+    half = len(printed) // 2
+    assert printed[:half] == printed[half:]
+
+
+def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
+    y, x = np.mgrid[0:256, 0:256]
+    disc = np.hypot(x - 100, y - 100) < 40
+    rle = coco_masks.encode(np.asfortranarray(disc.astype(np.uint8)))
+    rle["counts"] = rle["counts"].decode()
+    square = [[10, 10, 60, 10, 60, 60, 10, 60]]
+    small = [[0, 0, 10, 0, 10, 10, 0, 10]]
+    content = {
+        "images": [{"id": 1, "file_name": "scene.png", "height": 256, "width": 256}],
+        "annotations": [
+            {"image_id": 1, "segmentation": rle},
+            {"image_id": 1, "segmentation": square},
+            {"image_id": 1, "segmentation": small},
+            {"image_id": 1, "segmentation": square, "iscrowd": 1},
+        ],
+    }
+    file = tmp_path / "instances.json"
+    file.write_text(json.dumps(content))
+    options = ["--checkpoint", "demo", "--coco", str(file), "--images", str(tmp_path)]
+    assert main(["evaluate", *options]) == 0
+    lines = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert lines["objects"] == "2"
+    ellipse = float(lines["(an ellipse filling that box, mean IoU)"])
+    assert ellipse == pytest.approx((1 + np.pi / 4) / 2, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["predict", "nothing.png", "--point", "1", "1"], "no image at", id="no-image"),
+        pytest.param(["predict", __file__], "nothing to segment", id="no-prompt"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, words, tmp_path, capsys):
+    status = main([*arguments, "--checkpoint", "demo", "--out", str(tmp_path / "out.png")])
+    assert status == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert words in printed
+    assert len(printed.splitlines()) == 1
