@@ -140,7 +140,7 @@ class LabelingPage:
         while True:
             changed = np.abs(self.seen().astype(int) - before).max(axis=2) > CHANGE
             # The key points and the two buttons under a suggestion are drawn outside too.
-            if changed[inside].mean() > 0.95 and changed[outside].mean() < 0.02:
+            if changed[inside].mean() > 0.98 and changed[outside].mean() < 0.02:
                 return
             assert time.monotonic() < deadline, (
                 f"{changed[inside].mean():.1%} of the screen changed inside the mask, "

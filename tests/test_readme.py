@@ -1,0 +1,73 @@
+"""What the README says is so: config, settings, commands, links and code."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend import projects
+from backend.labeling_config import parse_labeling_config
+from backend.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def settings_row(field):
+    shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    shown = "" if field.default is None else f"`{shown}`"
+    return f"| `{field.metadata['variable']}` | {shown} | {field.metadata['meaning']} |"
+
+
+def test_labeling_config_is_the_one_of_the_demo_and_usable():
+    (xml,) = code_blocks("xml")
+    assert xml == projects.LABELING_CONFIG
+    parse_labeling_config(xml).require_usable()
+
+
+@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.metadata["variable"])
+def test_setting_is_in_the_table_with_its_default(field):
+    assert settings_row(field) in README
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"\bmake ([a-z]+)\b", README))
+    assert targets >= {"demo", "serve", "test", "bench"}
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_files_exist(document):
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text())
+    for link in links:
+        assert (document.parent / link).exists(), link
+
+
+def test_python_example_runs(tmp_path, monkeypatch):
+    (example,) = code_blocks("python")
+    y, x = np.mgrid[0:720, 0:1280]
+    image = np.full((720, 1280, 3), 60, np.uint8)
+    image[np.hypot(x - 900, y - 370) < 150] = (200, 80, 80)
+    Image.fromarray(image).save(tmp_path / "zidane.jpg")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(example.replace('"mobile_sam.pt"', '"demo"'), names)  # noqa: S102 - our own README
+    assert names["result"].masks.shape == (1, 720, 1280)
+    assert (tmp_path / "mask.png").exists()
+
+
+def test_house_in_the_design_is_the_house_that_stands():
+    design = (ROOT / "docs" / "design.md").read_text()
+    for package in ("backend", "mobilesam"):
+        modules = {module.name for module in (ROOT / package).glob("*.py")} - {"__init__.py"}
+        assert [name for name in sorted(modules) if name not in design] == []
