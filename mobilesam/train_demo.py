@@ -38,6 +38,7 @@ TOKENS = 5  # of a prompt: up to two box corners and three points, or more paddi
 PEAK_LEARNING_RATE = 1.5e-3
 WARM_UP_STEPS = 300
 EMA_DECAY = 0.99  # of the averaged weights, which are the ones that ship
+NEGATIVE_SHARE = 4  # of the click loss, per positive click: they are rarer, and harder
 SAVE_EVERY = 250
 
 
@@ -148,13 +149,13 @@ def click_loss(logits: Tensor, points: Tensor, kinds: Tensor) -> Tensor:
         points: (N, TOKENS, 2) pixels of the model input.
         kinds: (N, TOKENS).
     """
-    is_click = (kinds == POSITIVE) | (kinds == NEGATIVE)
+    share = (kinds == POSITIVE).float() + NEGATIVE_SHARE * (kinds == NEGATIVE).float()
     places = 2 * (points + 0.5) / SIDE - 1
     found = F.grid_sample(logits, places[:, None], align_corners=False, padding_mode="border")
     found = found[:, :, 0]  # (N, K, TOKENS)
     wanted = (kinds == POSITIVE).float()[:, None].expand_as(found)
     entropy = F.binary_cross_entropy_with_logits(found, wanted, reduction="none")
-    weight = is_click.float()[:, None].expand_as(found)
+    weight = share[:, None].expand_as(found)
     return (entropy * weight).sum() / weight.sum().clamp(min=1)
 
 
