@@ -1,4 +1,7 @@
-"""The official MobileSAM code's numbers, reproduced; see tests/golden/parity/README.md."""
+"""The official MobileSAM code's numbers, reproduced; see tests/golden/parity/README.md.
+
+`pytest -s` on this file prints the largest difference of each kind.
+"""
 
 import json
 from pathlib import Path
@@ -28,6 +31,19 @@ def embeddings(parity_predictor):
     }
 
 
+@pytest.fixture(scope="module")
+def largest():
+    """Kind of number -> the largest difference seen; printed at the end."""
+    differences = {}
+    yield differences
+    for kind, difference in differences.items():
+        print(f"\nlargest difference of {kind}: {difference:.2g}", end="")
+
+
+def note_largest(largest, kind, difference):
+    largest[kind] = max(largest.get(kind, 0), float(difference))
+
+
 def test_cases_cover_every_prompt_kind():
     kinds = {case["prompt"] for case in CASES}
     assert kinds == {"point", "two_points", "box", "box_and_points", "refine"}
@@ -35,15 +51,16 @@ def test_cases_cover_every_prompt_kind():
 
 
 @pytest.mark.parametrize("name", ["a.png", "b.png"])
-def test_embedding_equals_official(embeddings, name):
+def test_embedding_equals_official(embeddings, largest, name):
     ours = embeddings[name].features.numpy()
     assert ours.shape == (1, 256, 64, 64)
     official = REFERENCE[f"{name}/embedding_every_4th"]
+    note_largest(largest, "an embedding", np.abs(ours[0, ::4, ::4, ::4] - official).max())
     np.testing.assert_allclose(ours[0, ::4, ::4, ::4], official, rtol=0, atol=EMBEDDING_TOLERANCE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
-def test_prediction_equals_official(parity_predictor, embeddings, case):
+def test_prediction_equals_official(parity_predictor, embeddings, largest, case):
     multi_or_single = "multi" if case["multimask"] else "single"
     key = f"{case['image']}/{case['prompt']}/{multi_or_single}"
     masks = parity_predictor.predict(
@@ -58,15 +75,14 @@ def test_prediction_equals_official(parity_predictor, embeddings, case):
     count = 3 if case["multimask"] else 1
     assert masks.masks.shape == (count, height, width)
     assert masks.logits.shape == (count, 256, 256)
-    np.testing.assert_allclose(masks.scores, REFERENCE[f"{key}/iou"], rtol=0, atol=IOU_TOLERANCE)
-    np.testing.assert_allclose(
-        masks.logits[:, ::2, ::2],
-        REFERENCE[f"{key}/low_res_every_2nd"],
-        rtol=0,
-        atol=LOGITS_TOLERANCE,
-    )
+    iou, logits = REFERENCE[f"{key}/iou"], REFERENCE[f"{key}/low_res_every_2nd"]
+    note_largest(largest, "a predicted IoU", np.abs(masks.scores - iou).max())
+    note_largest(largest, "the logits", np.abs(masks.logits[:, ::2, ::2] - logits).max())
+    np.testing.assert_allclose(masks.scores, iou, rtol=0, atol=IOU_TOLERANCE)
+    np.testing.assert_allclose(masks.logits[:, ::2, ::2], logits, rtol=0, atol=LOGITS_TOLERANCE)
     bits = np.unpackbits(REFERENCE[f"{key}/mask_bits"], count=count * height * width)
     differing = np.count_nonzero(masks.masks.ravel() != bits.astype(bool))
+    note_largest(largest, "a mask, as a share of its pixels", differing / bits.size)
     assert differing < DIFFERING_PIXELS * bits.size
     areas = masks.masks.sum(axis=(1, 2))
     np.testing.assert_allclose(areas, case["area"], atol=DIFFERING_PIXELS * height * width)
