@@ -1,5 +1,8 @@
 import sys
 
-from backend.cli import main
+try:
+    from backend.cli import main  # takes seconds, in which Ctrl-C must not look like a crash
 
-sys.exit(main())
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)

@@ -86,6 +86,8 @@ def vary(rng: Generator, scene: NDArray[np.uint8]) -> tuple[NDArray[np.float32],
     owner = np.where(picture[..., OWNER] == PAINTED, 0, picture[..., OWNER]).astype(np.uint8)
     if rng.random() < 0.3:
         rgb = 255 - rgb
+    if rng.random() < 0.2:  # as in a picture without colour
+        rgb = np.repeat(rgb.mean(axis=2, keepdims=True), 3, axis=2)
     normalised = (rgb - PIXEL_MEAN) / PIXEL_STD
     if rng.random() < 0.6:  # most pictures are not square
         keep = int(rng.integers(SIDE // 2, SIDE))
