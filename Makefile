@@ -40,5 +40,5 @@ chromium:  # the browser test's; Debian's package where there is none
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-clean:  ## the environments and what runs left behind
-	rm -rf $(VENV) .label-studio runs .pytest_cache .mypy_cache .ruff_cache
+clean:  ## the environments and caches; the demo's database, with its annotations, stays
+	rm -rf $(VENV) .label-studio/venv runs .pytest_cache .mypy_cache .ruff_cache

@@ -4,7 +4,9 @@ Source: what Label Studio 1.23 sends and expects, recorded in tests/golden/label
 """
 
 import hmac
+import json
 import logging
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -12,12 +14,14 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from backend.errors import BackendError, RequestError, UnauthorizedError
+from backend.errors import BackendError, BusyError, RequestError, UnauthorizedError
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# JSON's escape for half of a character beyond 16 bits; a lone one cannot be written out again.
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 REASON_CHARACTERS = 120  # of a status line; enough for every reason of `errors`
 
 
@@ -36,7 +40,6 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     settings = settings or Settings.from_environment()
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]  # labels stay readable
     _add_protocol(app, segmenter)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
@@ -68,7 +71,7 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
         body = _json_object()
         tasks = body.get("tasks")
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-            raise RequestError("'tasks' is not a list of tasks", remedy="send Label Studio's body")
+            raise _wrong_field("tasks", "not a list of tasks")
         results = segmenter.predict(
             tasks=tasks,
             project=_optional_text(body, "project") or "",
@@ -99,7 +102,12 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
 
 
 def _json_object() -> dict[str, Any]:
-    body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
+    try:
+        body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
+        if HALF_CHARACTER.search(request.get_data()):
+            json.dumps(body, ensure_ascii=False).encode()
+    except (RecursionError, UnicodeEncodeError):  # nested without end, or half a character
+        body = None
     if not isinstance(body, dict):
         raise RequestError(
             "the request's body is not a JSON object",
@@ -112,15 +120,23 @@ def _json_object() -> dict[str, Any]:
 def _optional_text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
-        raise RequestError(f"{name!r} is {value!r}, not text", remedy="send Label Studio's body")
+        raise _wrong_field(name, f"of type {type(value).__name__}, not text")
     return value
 
 
 def _text(body: dict[str, Any], name: str) -> str:
     value = _optional_text(body, name)
     if value is None:
-        raise RequestError(f"{name!r} is missing", remedy="send Label Studio's body")
+        raise _wrong_field(name, "missing")
     return value
+
+
+def _wrong_field(name: str, fault: str) -> RequestError:
+    return RequestError(
+        f"the body's {name!r} is {fault}",
+        remedy="send what Label Studio sends to an ML backend",
+        reason=f"Body's {name!r} is {fault}",
+    )
 
 
 def _context(body: dict[str, Any]) -> list[Any] | None:
@@ -131,9 +147,7 @@ def _context(body: dict[str, Any]) -> list[Any] | None:
         return None
     regions = context.get("result") if isinstance(context, dict) else None
     if not isinstance(regions, list):
-        raise RequestError(
-            "'params.context' is not {'result': [regions]}", remedy="send Label Studio's body"
-        )
+        raise _wrong_field("params.context", "not {'result': [regions]}")
     return regions
 
 
@@ -165,11 +179,20 @@ def _error_response(status: int, code: str, reason: str, message: str, remedy: s
 
 
 def _answer_error(error: BackendError) -> Response:
-    log.warning("%s %s: %s", request.method, request.path, error)
+    # Label Studio never authorizes its webhooks: with Basic auth on, each of them ends here.
+    level = logging.DEBUG if request.path == "/webhook" else logging.WARNING
+    log.log(level, "%s %s: %s", request.method, request.path, _on_one_line(str(error)))
     response = _error_response(error.status, error.code, error.reason, error.message, error.remedy)
     if isinstance(error, UnauthorizedError):
         response.headers["WWW-Authenticate"] = 'Basic realm="MobileSAM backend"'
+    if isinstance(error, BusyError):
+        response.headers["Retry-After"] = "1"
     return response
+
+
+def _on_one_line(text: str) -> str:
+    """Escape what could begin another line or confuse a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

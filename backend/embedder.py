@@ -1,24 +1,25 @@
 """Embeddings on demand: one computation per image however many ask, annotators before guesses."""
 
-import enum
-import itertools
-import queue
+import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from backend.cache import EmbeddingCache, EmbeddingKey
+from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
 MAX_GUESSES = 64  # waiting computations that nobody waits for; more are dropped
 
 
-class Urgency(enum.IntEnum):
-    """Who waits for an embedding."""
+@dataclass
+class _Job:
+    """A computation that is waiting or running, and all who wait for it."""
 
-    ANNOTATOR = 0
-    NOBODY = 1
+    compute: Callable[[], Embedding]
+    result: Future[Embedding] = field(default_factory=Future)
+    urgency: Urgency | None = None  # None: not queued yet
 
 
 class Embedder:
@@ -35,9 +36,7 @@ class Embedder:
         self.cache = cache
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
-        self._queue: queue.PriorityQueue[tuple[Urgency, int, EmbeddingKey]] = queue.PriorityQueue()
-        self._order = itertools.count()  # first come, first served among the equally urgent
-        threading.Thread(target=self._work, name="embedder", daemon=True).start()
+        self._encoder = Workers("encoder", threads=1)
 
     def find(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> Embedding:
         """Return an embedding from the cache, or compute it and wait.
@@ -67,11 +66,13 @@ class Embedder:
             self._enter(key, job, Urgency.ANNOTATOR)
         return job.result.result()
 
-    def prepare(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> None:
+    def prepare(
+        self, key: EmbeddingKey, compute: Callable[[], Embedding], urgency: Urgency
+    ) -> None:
         """Start computing an embedding that somebody may ask for, unless too many wait already."""
         with self._lock:
-            if not self._has(key) and self._queue.qsize() < MAX_GUESSES:
-                self._enter(key, _Job(compute), Urgency.NOBODY)
+            if not self._has(key) and self._encoder.waiting() < MAX_GUESSES:
+                self._enter(key, _Job(compute), urgency)
 
     def has(self, key: EmbeddingKey) -> bool:
         """Say whether an embedding is kept or being computed."""
@@ -85,36 +86,25 @@ class Embedder:
     def _has(self, key: EmbeddingKey) -> bool:
         return key in self._pending or key in self.cache
 
-    def _enter(self, key: EmbeddingKey, job: "_Job", urgency: Urgency) -> None:
-        """Queue a job, or queue it once more in front; the worker skips whichever comes later."""
+    def _enter(self, key: EmbeddingKey, job: _Job, urgency: Urgency) -> None:
+        """Queue a job, or queue it once more in front; the encoder skips whichever comes later."""
         self._pending[key] = job
         if job.urgency is None or urgency < job.urgency:
             job.urgency = urgency
-            self._queue.put((urgency, next(self._order), key))
+            self._encoder.submit(urgency, functools.partial(self._run, key))
 
-    def _work(self) -> None:
-        while True:
-            _, _, key = self._queue.get()
-            job = self._pending.get(key)
-            if job is None:
-                continue
-            try:
-                embedding = job.compute()
-            except BaseException as error:  # noqa: BLE001 - it is handed to those who wait
-                with self._lock:
-                    del self._pending[key]
-                job.result.set_exception(error)
-                continue
+    def _run(self, key: EmbeddingKey) -> None:
+        job = self._pending.get(key)
+        if job is None:
+            return
+        try:
+            embedding = job.compute()
+        except BaseException as error:  # noqa: BLE001 - it is handed to those who wait
             with self._lock:
-                self.cache.put(key, embedding)
                 del self._pending[key]
-            job.result.set_result(embedding)
-
-
-@dataclass
-class _Job:
-    """A computation that is waiting or running, and all who wait for it."""
-
-    compute: Callable[[], Embedding]
-    result: Future[Embedding] = field(default_factory=Future)
-    urgency: Urgency | None = None
+            job.result.set_exception(error)
+            return
+        with self._lock:
+            self.cache.put(key, embedding)
+            del self._pending[key]
+        job.result.set_result(embedding)

@@ -13,6 +13,7 @@
     ├── BrushError                    422
     │   ├── MaskShapeError                 a mask that is not (H, W)
     │   └── RunLengthError                 an rle that is damaged or of another size
+    ├── BusyError                     503  more clicks at once than there is room for
     └── LabelStudioError              502  Label Studio's API refused or did not answer
 
 Label Studio shows nobody the body of an error, only (sometimes) the status line's reason phrase.
@@ -131,6 +132,14 @@ class RunLengthError(BrushError):
     """A run-length list is damaged, or belongs to a mask of another size."""
 
     code = "run_length"
+
+
+class BusyError(BackendError):
+    """Too many requests wait already; the same one may succeed in a moment."""
+
+    status = 503
+    code = "busy"
+    reason = "Busy, click again in a moment"
 
 
 class LabelStudioError(BackendError):

@@ -18,14 +18,16 @@ from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_region
 from backend.settings import Settings
 from backend.task_images import TaskImages
+from backend.workers import Urgency
 from mobilesam import Masks, Predictor
 
 log = logging.getLogger(__name__)
 
 OBJECTS_REMEMBERED = 10_000  # under 1 kB each
+OBJECT_REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
 
 # Project, task, Image tag, page and labels: where a further click may belong to the same object.
-Place = tuple[str, int, str, int | None, tuple[str, ...]]
+ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
 
 
 class Segmenter:
@@ -45,6 +47,7 @@ class Segmenter:
             ImageLoader(settings, self._connections),
             self._embedder,
             max_pixels=settings.max_pixels,
+            max_waiting=max(1, settings.threads * 3 // 4),
         )
         self._last_objects = _LastObjects()
 
@@ -128,15 +131,23 @@ class Segmenter:
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
-                raise RequestError(f"a task's id is {task.get('id')!r}", remedy="send its number")
+                kind = type(task.get("id")).__name__
+                raise RequestError(
+                    f"a task's id is of type {kind}",
+                    remedy="send its number",
+                    reason="A task's id is not a number",
+                )
         if context is None:
+            urgency = Urgency.OPENED_TASK if len(tasks) == 1 else Urgency.BATCH
             for task in tasks:
                 for tag in config.images.values():
-                    self._images.prepare(task, tag, project)
+                    self._images.prepare(task, tag, project, urgency)
             return []
         if len(tasks) != 1:
             raise RequestError(
-                f"prompts came with {len(tasks)} tasks", remedy="send them with the one they are on"
+                f"prompts came with {len(tasks)} tasks",
+                remedy="send them with the one they are on",
+                reason="Prompts need exactly one task",
             )
         return [self._answer(tasks[0], project, config, context)]
 
@@ -171,50 +182,53 @@ class Segmenter:
     def _segment(
         self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
     ) -> Masks:
-        place = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
-        prompt = self._last_objects.complete(place, prompt)
+        key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
+        prompt = self._last_objects.completed(key, prompt)
         embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
-        masks = self._predictor.predict_object(
+        return self._predictor.predict_object(
             embedding,
             points_xy=prompt.points_xy_px(embedding.size_hw),
             point_labels=prompt.point_labels,
             box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
         )
-        self._last_objects.note(place, prompt)
-        return masks
 
 
 class _LastObjects:
-    """The last object of each task and label, which negative clicks alone refine."""
+    """The last object of each task and label, which negative clicks alone refine.
+
+    Label Studio does not say who clicks: two annotators on one task share its last object.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._prompts: OrderedDict[Place, Prompt] = OrderedDict()
+        self._seen: OrderedDict[ObjectKey, tuple[Prompt, float]] = OrderedDict()
 
-    def complete(self, place: Place, prompt: Prompt) -> Prompt:
-        """Return a prompt that says what the object is.
+    def completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
+        """Return a prompt that says what the object is, and remember it if it does so by itself.
+
+        Negative points alone are added to the last object, and are not remembered with it: Label
+        Studio sends those that are still on the page again.
 
         Raises:
             PromptError: only negative points, and no object that they could refine.
         """
-        if not prompt.needs_last_object:
-            return prompt
+        now = time.monotonic()
         with self._lock:
-            last = self._prompts.get(place)
-        if last is None:
-            raise PromptError(
-                f"task {place[1]} has only negative points with the labels {list(place[4])}, "
-                "and no object of these labels to take them from",
-                remedy="click on the object first, then off it",
-                reason="Negative points need an object: click on it first",
-            )
-        return prompt.refining(last)
-
-    def note(self, place: Place, prompt: Prompt) -> None:
-        with self._lock:
-            self._prompts.pop(place, None)
-            self._prompts[place] = prompt
-            while len(self._prompts) > OBJECTS_REMEMBERED:
-                self._prompts.popitem(last=False)
+            if prompt.needs_last_object:
+                last, until = self._seen.get(key, (None, 0.0))
+                if last is not None and now < until:
+                    return prompt.refining(last)
+            else:
+                self._seen.pop(key, None)
+                self._seen[key] = (prompt, now + OBJECT_REMEMBERED_FOR_S)
+                while len(self._seen) > OBJECTS_REMEMBERED:
+                    self._seen.popitem(last=False)
+                return prompt
+        raise PromptError(
+            f"task {key[1]} has only negative points with the labels {list(key[4])}, "
+            "and no object of these labels to take them from",
+            remedy="click on the object first, then off it",
+            reason="Negative points need an object: click on it first",
+        )

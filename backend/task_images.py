@@ -1,30 +1,34 @@
 """From a task to its image's embedding: find the address, fetch, decode, encode; each only once."""
 
+import functools
 import hashlib
 import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from backend.cache import EmbeddingKey
 from backend.decoding import decode_image
 from backend.embedder import Embedder
-from backend.errors import BackendError, ImageError, PromptError
+from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
+from backend.workers import Urgency, Workers
 from mobilesam import Embedding, Predictor
 
 log = logging.getLogger(__name__)
 
-ADDRESSES_KEPT = 10_000  # about 300 bytes each
+ADDRESSES_KEPT = 10_000  # about 500 bytes each
+LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
 TRUSTED_FOR_S = 300  # then an address is fetched again, to see whether its image is another one
 BACKGROUND_FETCHES = 2  # at once
-BACKGROUND_TASKS = 64  # waiting; the rest of a larger batch is not prepared
+MAX_BATCH = 64  # tasks of a batch that wait to be prepared; the rest of a larger one is not
 
 Place = tuple[str, int, str]  # project, task, address: a cloud address means its task's storage
+Fetched = tuple[EmbeddingKey, Callable[[], Embedding]]  # an image's key, and what embeds it
 
 
 class TaskImages:
@@ -35,18 +39,29 @@ class TaskImages:
         loader: fetches.
         embedder: keeps, and computes what is not kept.
         max_pixels: largest image that is decoded.
+        max_waiting: clicks that may wait for an image at once, so that some threads are always left
+            for those that need not.
     """
 
     def __init__(
-        self, predictor: Predictor, loader: ImageLoader, embedder: Embedder, *, max_pixels: int
+        self,
+        predictor: Predictor,
+        loader: ImageLoader,
+        embedder: Embedder,
+        *,
+        max_pixels: int,
+        max_waiting: int,
     ) -> None:
         self._predictor = predictor
         self._loader = loader
         self._embedder = embedder
         self._max_pixels = max_pixels
+        self._max_waiting = max_waiting
+        self._waiting_room = threading.BoundedSemaphore(max_waiting)
         self._addresses = _AddressBook()
-        self._background = ThreadPoolExecutor(BACKGROUND_FETCHES, "prepare")
-        self._background_room = threading.BoundedSemaphore(BACKGROUND_TASKS)
+        self._lock = threading.Lock()
+        self._fetching: dict[Place, Future[Fetched]] = {}
+        self._background = Workers("prepare", BACKGROUND_FETCHES)
 
     def embedding(
         self, task: dict[str, Any], tag: ImageTag, item_index: int | None, project: str
@@ -61,32 +76,61 @@ class TaskImages:
 
         Raises:
             ImageError: the image is missing, cannot be fetched, or cannot be decoded.
+            BusyError: too many clicks wait for images already.
         """
         place = (project, task["id"], _address(task, tag, item_index))
         key = self._addresses.key(place)
-        embedding = None if key is None else self._embedder.find_known(key)
-        if embedding is None:
-            embedding = self._embedder.find(*self._fetch(place))
-        return embedding
+        embedding = None if key is None else self._embedder.cache.get(key)
+        if embedding is not None:
+            return embedding
+        if not self._waiting_room.acquire(blocking=False):
+            raise BusyError(
+                f"{self._max_waiting} clicks wait for their images already",
+                remedy="click again in a moment; if it lasts, look into the log for slow images",
+            )
+        try:
+            embedding = None if key is None else self._embedder.find_known(key)
+            if embedding is None:
+                embedding = self._embedder.find(*self._fetch_once(place))
+            return embedding
+        finally:
+            self._waiting_room.release()
 
-    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str) -> None:
+    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         """Start embedding a task's (first) image in the background; errors are only logged."""
-        if self._background_room.acquire(blocking=False):
-            self._background.submit(self._prepare, task, tag, project)
+        if urgency < Urgency.BATCH or self._background.waiting() < MAX_BATCH:
+            job = functools.partial(self._prepare, task, tag, project, urgency)
+            self._background.submit(urgency, job)
 
-    def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str) -> None:
+    def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         try:
             place = (project, task["id"], _address(task, tag, None))
             key = self._addresses.key(place)
             if key is None or not self._embedder.has(key):
-                self._embedder.prepare(*self._fetch(place))
+                self._embedder.prepare(*self._fetch_once(place), urgency)
         except BackendError as error:
             log.warning("task %s cannot be prepared: %s", task["id"], error)
-        finally:
-            self._background_room.release()
 
-    def _fetch(self, place: Place) -> tuple[EmbeddingKey, Callable[[], Embedding]]:
-        """Fetch an image; return its embedding's key, and what computes it."""
+    def _fetch_once(self, place: Place) -> Fetched:
+        """Fetch an image, or wait for the fetch that somebody else has begun."""
+        mine: Future[Fetched] = Future()
+        with self._lock:
+            running = self._fetching.setdefault(place, mine)
+        if running is not mine:
+            return running.result()
+        try:
+            fetched = self._fetch(place)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(fetched)
+            return fetched
+        finally:
+            with self._lock:
+                del self._fetching[place]
+
+    def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
         data = self._loader.fetch(address, task_id=task_id, project=project)
         key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
@@ -108,15 +152,24 @@ class _AddressBook:
 
     def key(self, place: Place) -> EmbeddingKey | None:
         with self._lock:
-            key, until = self._seen.get(place, (None, 0.0))
+            key, until = self._seen.get(_shortened(place), (None, 0.0))
             return key if time.monotonic() < until else None
 
     def note(self, place: Place, key: EmbeddingKey) -> None:
+        short = _shortened(place)
         with self._lock:
-            self._seen.pop(place, None)
-            self._seen[place] = (key, time.monotonic() + TRUSTED_FOR_S)
+            self._seen.pop(short, None)
+            self._seen[short] = (key, time.monotonic() + TRUSTED_FOR_S)
             while len(self._seen) > ADDRESSES_KEPT:
                 self._seen.popitem(last=False)
+
+
+def _shortened(place: Place) -> Place:
+    """Replace a long address, a `data:` URI above all, by its hash."""
+    project, task_id, address = place
+    if len(address) <= LONGEST_ADDRESS:
+        return place
+    return project, task_id, hashlib.sha256(address.encode(errors="replace")).hexdigest()
 
 
 def _address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:

@@ -1,6 +1,7 @@
 """The app built from the environment, for a WSGI server of your own: `gunicorn backend.wsgi:app`.
 
-One process per GPU or machine: each loads the model and has its own cache. Give it threads.
+One process per GPU or machine: each loads the model and has its own cache. Give it threads,
+and never `--preload`: torch's threads and the encoder's do not survive the fork.
 """
 
 from backend.app import create_app

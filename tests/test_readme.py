@@ -38,6 +38,12 @@ def test_setting_is_in_the_table_with_its_default(field):
     assert settings_row(field) in README
 
 
+def test_no_figure_is_left_open():
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    left_open = {"CLICK", "BOX", "SCENES", "OBJECTS", "COCO_TEXT", "LOAD_TEXT", "TODO"}
+    assert left_open.isdisjoint(re.findall(r"[A-Z_]+", prose))
+
+
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"\bmake ([a-z]+)\b", README))

@@ -34,11 +34,13 @@ class FakePredictor:
     def __init__(self):
         self.embedded = []
         self.prompts = []
+        self.has_embedded = threading.Event()
         self._lock = threading.Lock()
 
     def embed(self, image):
         with self._lock:
             self.embedded.append(image)
+        self.has_embedded.set()
         return FakeEmbedding(image)
 
     def predict_object(self, embedding, *, points_xy, point_labels, box_xyxy):

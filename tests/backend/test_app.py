@@ -3,7 +3,7 @@ import json
 import pytest
 
 from backend.app import create_app
-from backend.errors import ImageUnreachableError, LabelingConfigError
+from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
 from backend.settings import Settings
 
 ERROR_FIELDS = {"code", "reason", "message", "remedy"}
@@ -119,15 +119,33 @@ def test_webhook_train_and_versions_answer_in_their_shapes(client):
         pytest.param("/predict", b"{", "Body is not a JSON object", id="half-json"),
         pytest.param("/predict", b"[]", "Body is not a JSON object", id="list"),
         pytest.param("/predict", b"\xff\xfe", "Body is not a JSON object", id="binary"),
-        pytest.param("/predict", b"{}", "Bad request", id="no-tasks"),
-        pytest.param("/predict", b'{"tasks": [1]}', "Bad request", id="tasks-of-numbers"),
-        pytest.param("/setup", b"{}", "Bad request", id="setup-without-project"),
-        pytest.param("/setup", b'{"project": 1}', "Bad request", id="project-is-a-number"),
+        pytest.param("/predict", b"{}", "Body's 'tasks' is not a list of tasks", id="no-tasks"),
+        pytest.param(
+            "/predict",
+            b'{"tasks": [1]}',
+            "Body's 'tasks' is not a list of tasks",
+            id="tasks-of-numbers",
+        ),
+        pytest.param("/setup", b"{}", "Body's 'project' is missing", id="setup-without-project"),
+        pytest.param(
+            "/setup",
+            b'{"project": 1}',
+            "Body's 'project' is of type int, not text",
+            id="project-is-a-number",
+        ),
+        pytest.param(
+            "/predict",
+            b'{"tasks": [{"id": 1, "data": {"image": "http://\\ud800/x.jpg"}}]}',
+            "Body is not a JSON object",
+            id="half-a-character",
+        ),
+        pytest.param("/webhook", b'{"a":' * 100_000, "Body is not a JSON object", id="deep"),
+        pytest.param("/predict", b"[" * 100_000, "Body is not a JSON object", id="deep-list"),
         pytest.param("/webhook", b"", "Body is not a JSON object", id="empty-webhook"),
         pytest.param(
             "/predict",
             json.dumps(predict_body(params={"context": [1]})).encode(),
-            "Bad request",
+            "Body's 'params.context' is not {'result': [regions]}",
             id="context-is-a-list",
         ),
     ],
@@ -160,6 +178,34 @@ def test_reason_cannot_break_the_status_line(client, segmenter):
     assert len(response.status) <= 124
     assert "Set-Cookie" not in response.headers
     assert response.json["error"]["reason"] == reason
+
+
+def test_whole_characters_beyond_16_bits_are_taken(client, segmenter):
+    cat = predict_body(label_config="\U0001f408")
+    assert client.post("/predict", data=json.dumps(cat)).status_code == 200
+    assert segmenter.asked[0]["label_config"] == "\U0001f408"
+
+
+def test_busy_answer_says_when_to_come_again(client, segmenter):
+    segmenter.error = BusyError("48 clicks wait", remedy="click again")
+    response = client.post("/predict", json=predict_body())
+    assert response.status == "503 Busy, click again in a moment"
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_failed_click_is_one_line_of_the_log(client, segmenter, caplog):
+    segmenter.error = ImageUnreachableError("a\nb\0c\x1b[31m", remedy="do")
+    client.post("/predict", json=predict_body())
+    (record,) = caplog.records
+    assert record.getMessage() == r"POST /predict: a\nb\x00c\x1b[31m; do"
+
+
+def test_secrets_of_the_wrong_type_are_not_repeated(client, caplog):
+    response = client.post(
+        "/setup", json={"project": "1", "schema": "", "access_token": ["sesame"]}
+    )
+    assert response.status_code == 400
+    assert "sesame" not in response.text + caplog.text
 
 
 def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):

@@ -6,6 +6,7 @@ import pytest
 
 from backend.cache import EmbeddingCache, EmbeddingKey
 from backend.embedder import MAX_GUESSES, Embedder
+from backend.workers import Urgency
 
 DEADLINE_S = 10
 
@@ -53,6 +54,10 @@ def key(name):
     return EmbeddingKey("model", name)
 
 
+def prepare(embedder, encoder, name, urgency=Urgency.BATCH):
+    embedder.prepare(key(name), encoder.job(name), urgency)
+
+
 def test_second_request_runs_no_encoder(embedder, encoder):
     first = embedder.find(key("a"), encoder.job("a"))
     assert embedder.find(key("a"), encoder.job("a")) is first
@@ -72,18 +77,26 @@ def test_fifty_threads_asking_for_one_image_run_one_encode(embedder, encoder):
 
 def test_annotator_overtakes_guesses(embedder, encoder):
     encoder.hold()
-    embedder.prepare(key("running"), encoder.job("running"))
+    prepare(embedder, encoder, "running")
     assert encoder.started.wait(DEADLINE_S)
-    for name in ("guess 1", "guess 2"):
-        embedder.prepare(key(name), encoder.job(name))
-    with ThreadPoolExecutor(2) as pool:
-        waiting = pool.submit(embedder.find, key("guess 2"), encoder.job("guess 2"))
-        while embedder._queue.qsize() < 3:  # until the annotator's job is in the queue
-            pass
+    for name in ("guess 1", "guess 2", "guess 3"):
+        prepare(embedder, encoder, name)
+    prepare(embedder, encoder, "opened", Urgency.OPENED_TASK)
+    submitted, submit = threading.Event(), embedder._encoder.submit
+
+    def submit_and_tell(*arguments):
+        submit(*arguments)
+        submitted.set()
+
+    embedder._encoder.submit = submit_and_tell
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(embedder.find, key("guess 3"), encoder.job("guess 3"))
+        assert submitted.wait(DEADLINE_S)
         encoder.go_on.set()
-        assert waiting.result(DEADLINE_S).name == "guess 2"
-    embedder.find(key("guess 1"), encoder.job("guess 1"))
-    assert encoder.calls == ["running", "guess 2", "guess 1"]
+        assert waiting.result(DEADLINE_S).name == "guess 3"
+    for name in ("guess 1", "guess 2"):
+        embedder.find(key(name), encoder.job(name))
+    assert encoder.calls == ["running", "guess 3", "opened", "guess 1", "guess 2"]
 
 
 def test_failure_reaches_everybody_and_the_next_try_starts_anew(embedder, encoder):
@@ -97,16 +110,16 @@ def test_failure_reaches_everybody_and_the_next_try_starts_anew(embedder, encode
 
 
 def test_prepared_image_is_found_without_another_encode(embedder, encoder):
-    embedder.prepare(key("a"), encoder.job("a"))
+    prepare(embedder, encoder, "a")
     assert embedder.find(key("a"), encoder.job("a")).name == "a"
     assert encoder.calls == ["a"]
 
 
 def test_guesses_beyond_the_bound_are_dropped(embedder, encoder):
     encoder.hold()
-    embedder.prepare(key("running"), encoder.job("running"))
+    prepare(embedder, encoder, "running")
     assert encoder.started.wait(DEADLINE_S)
     for number in range(2 * MAX_GUESSES):
-        embedder.prepare(key(str(number)), encoder.job(str(number)))
+        prepare(embedder, encoder, str(number))
     assert embedder.waiting() == 1 + MAX_GUESSES
     encoder.go_on.set()

@@ -118,6 +118,7 @@ def test_recorded_request_without_prompt_stores_nothing(client, recording):
 def test_opened_task_is_embedded_before_its_first_click(client, predictor):
     opened = json.loads((RECORDINGS / "predict_open_task.json").read_text())
     client.post("/predict", json=opened["body"])
+    assert predictor.has_embedded.wait(10)
     click = json.loads((RECORDINGS / "kp_1_positive.json").read_text())["body"]
     click["tasks"], click["project"] = opened["body"]["tasks"], opened["body"]["project"]
     assert client.post("/predict", json=click).status_code == 200

@@ -5,6 +5,7 @@ import pytest
 from fake_model import FakePredictor, png
 
 from backend.errors import (
+    BusyError,
     ImageError,
     ImageUndecodableError,
     LabelingConfigError,
@@ -14,6 +15,7 @@ from backend.errors import (
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from backend.task_images import BACKGROUND_FETCHES, MAX_BATCH
 
 CONFIG = """
 <View>
@@ -27,17 +29,23 @@ CONFIG = """
 </View>
 """
 SIZE_HW = (100, 200)
+DEADLINE_S = 10
 
 
 class Files:
-    """What is behind each address; counts the fetches."""
+    """What is behind each address; counts the fetches, and can be held."""
 
     def __init__(self):
         self.content = {}
         self.fetched = []
+        self.asked = threading.Semaphore(0)
+        self.go_on = threading.Event()
+        self.go_on.set()
 
     def fetch(self, uri):
         self.fetched.append(uri)
+        self.asked.release()
+        assert self.go_on.wait(DEADLINE_S)
         return self.content.get(uri) or png(*SIZE_HW)
 
 
@@ -108,6 +116,9 @@ def test_negative_click_alone_refines_the_last_object_of_its_label(segmenter, pr
     # Label Studio sends the pending negative point again with the next one.
     predict(segmenter, click(25, 20, positive=False), click(30, 20, positive=False))
     assert predictor.prompts[-1] == ([(40, 20), (50, 20), (60, 20)], [1, 0, 0], None)
+    # One that it does not send again was undone.
+    predict(segmenter, click(30, 20, positive=False))
+    assert predictor.prompts[-1] == ([(40, 20), (60, 20)], [1, 0], None)
 
 
 def test_negative_click_alone_refines_a_rectangle_too(segmenter, predictor):
@@ -128,6 +139,13 @@ def test_negative_click_without_an_object_is_explained(segmenter, elsewhere):
     label = elsewhere.pop("label", "A")
     with pytest.raises(PromptError, match="only negative points"):
         predict(segmenter, click(25, 20, positive=False, label=label), **elsewhere)
+
+
+def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
+    monkeypatch.setattr("backend.segmenter.OBJECT_REMEMBERED_FOR_S", 0)
+    predict(segmenter, click(20, 20))
+    with pytest.raises(PromptError, match="only negative points"):
+        predict(segmenter, click(25, 20, positive=False))
 
 
 def test_unknown_label_is_refused_before_any_image_is_fetched(segmenter, files):
@@ -170,6 +188,67 @@ def test_fifty_threads_on_one_image_run_one_encode(segmenter, predictor):
         values = list(pool.map(ask, range(50)))
     assert len(predictor.embedded) == 1
     assert all(value == values[0] for value in values)
+
+
+def test_clicks_on_one_image_share_its_fetch(segmenter, files):
+    files.go_on.clear()
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(predict, segmenter, click(20, 20)) for _ in range(20)]
+        assert files.asked.acquire(timeout=DEADLINE_S)
+        files.go_on.set()
+        assert all(answer.result(DEADLINE_S)["result"] for answer in answers)
+    assert len(files.fetched) == 1
+
+
+def test_click_beyond_those_that_may_wait_is_told_to_come_again(predictor, files):
+    """Some threads are always left, for /health and for clicks whose image is there."""
+    segmenter = Segmenter(predictor, Settings(threads=4))
+    predict(segmenter, click(20, 20), photo="/data/warm.jpg")
+    assert files.asked.acquire(timeout=DEADLINE_S)
+    files.go_on.clear()
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [
+            pool.submit(predict, segmenter, click(20, 20), photo=f"/data/{number}.jpg")
+            for number in range(3)
+        ]
+        for _ in waiting:
+            assert files.asked.acquire(timeout=DEADLINE_S)
+        with pytest.raises(BusyError, match="3 clicks wait"):
+            predict(segmenter, click(20, 20), photo="/data/4.jpg")
+        assert predict(segmenter, click(30, 30), photo="/data/warm.jpg")["result"]
+        files.go_on.set()
+        assert all(answer.result(DEADLINE_S)["result"] for answer in waiting)
+    assert predict(segmenter, click(20, 20), photo="/data/4.jpg")["result"]
+
+
+def test_opened_task_is_fetched_before_the_rest_of_a_batch(segmenter, files):
+    def open_tasks(*photos):
+        tasks = [{"id": n, "data": {"photo": photo}} for n, photo in enumerate(photos)]
+        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=None)
+
+    files.go_on.clear()
+    batch = [f"/data/{number}.jpg" for number in range(100)]
+    open_tasks(*batch)
+    for _ in range(BACKGROUND_FETCHES):
+        assert files.asked.acquire(timeout=DEADLINE_S)
+    open_tasks("/data/opened.jpg")
+    files.go_on.set()
+    for _ in range(BACKGROUND_FETCHES):  # they go on at once, in any order
+        assert files.asked.acquire(timeout=DEADLINE_S)
+    assert "/data/opened.jpg" in files.fetched[: 2 * BACKGROUND_FETCHES]
+    while files.asked.acquire(timeout=0.5):
+        pass
+    # What is beyond the queue was dropped; a few had left it while it was filled.
+    assert MAX_BATCH < len(files.fetched) <= 1 + MAX_BATCH + BACKGROUND_FETCHES
+
+
+def test_long_addresses_are_remembered_by_their_hash(segmenter, predictor):
+    photo = "data:image/png;base64," + "A" * 100_000
+    predict(segmenter, click(20, 20), photo=photo)
+    ((_, _, address),) = segmenter._images._addresses._seen
+    assert len(address) == 64
+    predict(segmenter, click(20, 20), photo=photo)
+    assert len(predictor.embedded) == 1
 
 
 def test_failed_image_is_tried_again(segmenter, files):

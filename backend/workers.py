@@ -1,0 +1,51 @@
+"""A few threads that work off jobs nobody waits for in line, the most urgent first."""
+
+import enum
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class Urgency(enum.IntEnum):
+    """Who a job is for."""
+
+    ANNOTATOR = 0  # somebody clicked and waits
+    OPENED_TASK = 1  # somebody will click soon
+    BATCH = 2  # somebody may click some day
+
+
+class Workers:
+    """Daemon threads on one queue; they end with the process, whatever is left to do.
+
+    Args:
+        name: of the threads.
+        threads: how many jobs run at once.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._jobs: queue.PriorityQueue[tuple[Urgency, int, Callable[[], None]]] = (
+            queue.PriorityQueue()
+        )
+        self._order = itertools.count()  # first come, first served among the equally urgent
+        for number in range(threads):
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+
+    def submit(self, urgency: Urgency, job: Callable[[], None]) -> None:
+        """Queue a job; what it raises is logged."""
+        self._jobs.put((urgency, next(self._order), job))
+
+    def waiting(self) -> int:
+        """Return how many jobs have not begun."""
+        return self._jobs.qsize()
+
+    def _work(self) -> None:
+        while True:
+            _, _, job = self._jobs.get()
+            try:
+                job()
+            except Exception:
+                log.exception("a background job failed")
