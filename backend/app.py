@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from backend.errors import BackendError, BusyError, RequestError, UnauthorizedError
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from backend.transport import on_one_line
 
 log = logging.getLogger(__name__)
 
@@ -181,18 +182,13 @@ def _error_response(status: int, code: str, reason: str, message: str, remedy: s
 def _answer_error(error: BackendError) -> Response:
     # Label Studio never authorizes its webhooks: with Basic auth on, each of them ends here.
     level = logging.DEBUG if request.path == "/webhook" else logging.WARNING
-    log.log(level, "%s %s: %s", request.method, request.path, _on_one_line(str(error)))
+    log.log(level, "%s %s: %s", request.method, request.path, on_one_line(str(error)))
     response = _error_response(error.status, error.code, error.reason, error.message, error.remedy)
     if isinstance(error, UnauthorizedError):
         response.headers["WWW-Authenticate"] = 'Basic realm="MobileSAM backend"'
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = "1"
     return response
-
-
-def _on_one_line(text: str) -> str:
-    """Escape what could begin another line or confuse a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

@@ -66,6 +66,7 @@ class BackendServer(ChildProcess):
             [sys.executable, "-m", "backend", "serve"],
             environment={
                 **os.environ,
+                "MOBILESAM_HOST": HOST,
                 "PORT": str(port),
                 "LABEL_STUDIO_URL": label_studio.url,
                 "LABEL_STUDIO_API_KEY": label_studio.login.token,

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
-from backend.transport import Answer, TransportError, without_secrets
+from backend.transport import Answer, TransportError, on_one_line, without_secrets
 
 # Where Label Studio keeps files of its own, below its base path.
 LABEL_STUDIO_PATH = re.compile(r"/data/(upload|local-files)/")
@@ -87,12 +86,12 @@ class WantedImage:
     def __str__(self) -> str:
         """For messages: short, and without what may be a secret."""
         if self.is_data:
-            return f"'{self.uri[:30]}...' ({len(self.uri)} characters)"
+            return f"'{on_one_line(self.uri[:30])}...' ({len(self.uri)} characters)"
         # The query of a local file is its path; that of any other URL may hold a signature.
         _, local, path = self.uri.partition("/data/local-files/?d=")
         if local or self.uri.startswith("/"):
             return repr((local + path if local else self.uri)[:200])
-        return repr(without_secrets(self.uri))
+        return f"'{without_secrets(self.uri)}'"
 
     @property
     def is_data(self) -> bool:
@@ -147,13 +146,13 @@ class WantedImage:
         return self.unreachable(
             f"{without_secrets(url)} {error}",
             f"check the address from the machine of this service{_perhaps_label_studio(url)}",
-            f"{urlsplit(without_secrets(url)).netloc} {error}",
+            f"{_host(url)} {error}",
         )
 
     def refused_by_label_studio(self, url: str, answer: Answer) -> ImageUnreachableError:
         """Label Studio answered neither the image nor a redirect nor a 401."""
         detail = answer.field("detail")
-        said = f"{answer.status} ({detail[:200]})" if detail else f"{answer.status}"
+        said = f"{answer.status} ({on_one_line(detail[:200])})" if detail else f"{answer.status}"
         refusal = next(
             known
             for known in _REFUSALS
@@ -179,7 +178,7 @@ class WantedImage:
         """
         code = re.search(rb"<Code>(\w+)</Code>", answer.body)  # S3 and its like explain so
         said = f"{answer.status} ({code[1].decode()})" if code else f"{answer.status}"
-        place, host = without_secrets(url), urlsplit(without_secrets(url)).netloc
+        place, host = without_secrets(url), _host(url)
         if not by_label_studio:
             return self.unreachable(
                 f"{place} answered {said}",
@@ -212,6 +211,11 @@ class WantedImage:
             remedy="write data:image/png;base64, and the whole file in base64",
             reason=f"Image not decodable: data: URI {fault}",
         )
+
+
+def _host(url: str) -> str:
+    """Host and port for messages, by hand: what `without_secrets` cuts off may be no URL."""
+    return re.split("[/?]", without_secrets(url).partition("//")[2])[0]
 
 
 def _perhaps_label_studio(url: str) -> str:

@@ -139,7 +139,7 @@ def _redirected(wanted: WantedImage, url: str, location: str) -> str:
     try:
         return _percent_encoded(urljoin(url, location))
     except ValueError:
-        raise wanted.no_address(repr(without_secrets(location))) from None
+        raise wanted.no_address(f"'{without_secrets(location)}'") from None
 
 
 def _check_address(wanted: WantedImage, url: str) -> None:
@@ -149,7 +149,7 @@ def _check_address(wanted: WantedImage, url: str) -> None:
     except ValueError:
         scheme, host = "", ""
     if scheme not in ("http", "https") or not host:
-        raise wanted.no_address(repr(without_secrets(url)))
+        raise wanted.no_address(f"'{without_secrets(url)}'")
 
 
 def _label_studio_path(path: str) -> str:
@@ -187,7 +187,7 @@ def _data_uri(wanted: WantedImage, max_bytes: int) -> bytes:
     head, comma, text = wanted.uri.partition(",")
     if not comma:
         raise wanted.malformed_data("has no comma")
-    data = unquote_to_bytes(text)
+    data = unquote_to_bytes(text.encode(errors="replace"))
     if head.rstrip().lower().endswith(";base64"):
         digits = re.sub(rb"[\s=]", b"", data)  # browsers take it with spaces and without padding
         try:

@@ -22,6 +22,7 @@ from backend.transport import (
     Deadline,
     TransportError,
     exchange,
+    on_one_line,
     origin,
     without_secrets,
 )
@@ -94,14 +95,20 @@ class LabelStudio:
                 remedy=self._token_remedy(),
                 reason="no token for Label Studio, set LABEL_STUDIO_API_KEY",
             )
+        if not _is_sendable(self._token):
+            raise LabelStudioError(
+                f"the token for Label Studio at {without_secrets(self.url)} from "
+                f"{self._token_source} holds characters that no token has",
+                remedy=self._token_remedy(),
+                reason=f"damaged token from {self._token_source}, set LABEL_STUDIO_API_KEY",
+            )
         if self._kind != "refresh":
             return f"{'Token' if self._kind == 'legacy' else 'Bearer'} {self._token}"
         return self._current_access(deadline or Deadline(EXCHANGE_TIMEOUT_S), refused).header
 
     def refused(self, answer: Answer) -> LabelStudioError:
         """Explain a 401 of this server."""
-        detail = (answer.field("detail") or "without a reason")[:200]
-        source = "LABEL_STUDIO_API_KEY" if self._token_is_set else "/setup"
+        detail = on_one_line((answer.field("detail") or "without a reason")[:200])
         kinds = {"refresh": "personal access token", "legacy": "legacy token"}
         remedy = self._token_remedy()
         short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
@@ -111,7 +118,8 @@ class LabelStudio:
                 short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
-            f"to the {kinds.get(self._kind, 'short-lived access token')} from {source}",
+            f"to the {kinds.get(self._kind, 'short-lived access token')} "
+            f"from {self._token_source}",
             remedy=remedy,
             reason=f"401 from Label Studio, {short}",
         )
@@ -132,6 +140,10 @@ class LabelStudio:
             remedy=remedy,
             reason=f"Label Studio {why}, {short} LABEL_STUDIO_URL",
         )
+
+    @property
+    def _token_source(self) -> str:
+        return "LABEL_STUDIO_API_KEY" if self._token_is_set else "/setup"
 
     def _token_remedy(self) -> str:
         url = "" if self._url_is_set else "LABEL_STUDIO_URL to Label Studio's address and "
@@ -183,7 +195,7 @@ class LabelStudio:
         if answer.status == 401:
             raise self.refused(answer)
         token = answer.field("access")
-        if token is None:
+        if token is None or not _is_sendable(token):
             place = without_secrets(answer.headers.get("Location", ""))
             to = f" to {place}" if place else ""
             raise self.unreachable(f"gave no access token but a {answer.status}{to}")
@@ -304,10 +316,14 @@ def _http_url(text: str | None) -> str | None:
     return url if scheme in ("http", "https") and host else None
 
 
+def _is_sendable(token: str) -> bool:
+    return token.isascii() and token.isprintable()
+
+
 def _claims(token: str) -> dict[str, Any]:
     """What a token says of itself; nothing if it is no JWT, as legacy tokens are none."""
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, UnicodeError):
         return {}
     return claims

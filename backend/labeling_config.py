@@ -1,5 +1,6 @@
 """A project's labeling config: which controls prompt, and which control receives the masks."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,7 +28,6 @@ class ImageTag:
 
     name: str
     data_key: str
-    is_list: bool
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class MaskControl:
         return self.labels is None or set(labels) <= set(self.labels)
 
     def __str__(self) -> str:
-        known = "the task's labels" if self.labels is None else ", ".join(self.labels)
+        known = "the task's labels" if self.labels is None else ", ".join(map(repr, self.labels))
         return f"{self.name!r} ({known or 'no labels'})"
 
 
@@ -81,9 +81,9 @@ class LabelingConfig:
             image = next(iter(self.images))
             raise LabelingConfigError(
                 "the labeling config has no key point or rectangle control that prompts, "
-                f"or all have smart='false'; its images: {', '.join(self.images)}",
-                remedy=f'add <KeyPointLabels name="keypoint" toName="{image}" smart="true"> or '
-                f'<RectangleLabels name="rectangle" toName="{image}" smart="true"> with the labels',
+                f"or all have smart='false'; its images: {', '.join(map(repr, self.images))}",
+                remedy=f"add <KeyPointLabels name='keypoint' toName={image!r} smart='true'> or "
+                f"<RectangleLabels name='rectangle' toName={image!r} smart='true'> with the labels",
                 reason="No smart KeyPointLabels or RectangleLabels in the labeling config",
             )
         if not {control.to_name for control in self.mask_controls}.intersection(prompted):
@@ -106,17 +106,22 @@ class LabelingConfig:
         if not controls:
             raise LabelingConfigError(
                 f"no control of the labeling config takes masks on the image {to_name!r}",
-                remedy=f'add <BrushLabels name="brush" toName="{to_name}"> with the labels',
+                remedy=f"add <BrushLabels name='brush' toName={to_name!r}> with the labels",
                 reason="No BrushLabels or Brush for this image in the labeling config",
             )
         for control in controls:
             if control.takes(labels):
                 return control
+        unknown = next(label for label in labels if not controls[0].takes((label,)))
+        reason = (
+            f"Label {reprlib.repr(unknown)} unknown to "
+            f"brush control {reprlib.repr(controls[0].name)}"
+        )
         raise LabelingConfigError(
             f"the prompt's label {', '.join(map(repr, labels))} is unknown to the brush control "
             + " and to ".join(map(str, controls)),
             remedy="give the prompting control and the brush control the same labels",
-            reason="Label unknown to the brush control",
+            reason=reason.encode("ascii", "replace").decode(),
         )
 
 
@@ -135,9 +140,9 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
     try:
         interface = LabelInterface(xml)
     except Exception as error:  # the SDK's own classes for this are private
-        raise _not_xml(str(error)) from error
+        raise _not_xml(repr(str(error))) from error
     images = {
-        tag.name: ImageTag(tag.name, tag.value_name, is_list="valueList" in tag.attr)
+        tag.name: ImageTag(tag.name, tag.value_name)
         for tag in interface.objects
         if tag.tag.lower() == "image" and tag.value_is_variable
     }

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 import httpx
-import requests
 from label_studio_sdk.core.api_error import ApiError
 
 from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
+from backend.transport import (
+    ERROR_BYTES,
+    BodyTooLargeError,
+    Deadline,
+    TransportError,
+    exchange,
+    on_one_line,
+    without_secrets,
+)
 
 UPLOAD_TIMEOUT_S = 60.0
 BACKEND_TITLE = "MobileSAM"
@@ -92,13 +101,16 @@ def upload_pictures(
     if not missing:
         return known
     with _explained(server, f"take {len(missing)} pictures"):
-        response = requests.post(
+        answer = exchange(
+            "POST",
             f"{server.url}/api/projects/{project_id}/import",
+            deadline=Deadline(UPLOAD_TIMEOUT_S),
+            max_bytes=ERROR_BYTES,
             headers={"Authorization": server.authorization()},
-            files=[(name, (name, content)) for name, content in missing.items()],
-            timeout=UPLOAD_TIMEOUT_S,
+            files=list(missing.items()),
         )
-        response.raise_for_status()
+        if answer.status != HTTPStatus.CREATED:
+            raise ApiError(status_code=answer.status, body=answer.body.decode(errors="replace"))
     return _tasks_by_picture(server, project_id, pictures)
 
 
@@ -153,7 +165,8 @@ def ask_backend(
         ).response.json()
     if "errors" in answer:
         raise LabelStudioError(
-            f"a click on task {task_id} failed: {'; '.join(map(str, answer['errors']))}",
+            f"a click on task {task_id} failed: "
+            + on_one_line("; ".join(map(str, answer["errors"]))),
             remedy="read the backend's log",
         )
     return list((answer["data"] or {}).get("result", []))
@@ -186,13 +199,13 @@ def _explained(server: LabelStudio, task: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        detail = _detail(error.body)
+        detail = on_one_line(_detail(error.body))
         raise LabelStudioError(
-            f"Label Studio at {server.url} answered {error.status_code} ({detail}) "
-            f"when asked to {task}",
+            f"Label Studio at {without_secrets(server.url)} answered {error.status_code} "
+            f"({detail}) when asked to {task}",
             remedy=_remedy(detail),
         ) from error
-    except (httpx.HTTPError, requests.RequestException) as error:
+    except (httpx.HTTPError, TransportError, BodyTooLargeError) as error:
         raise server.unreachable(f"did not {task} ({error})") from error
 
 

@@ -13,6 +13,8 @@ from backend.labeling_config import PROMPT_KINDS, LabelingConfig
 ON_IMAGE = (-1.0, 101.0)
 # No percentage or angle is larger; keeps infinity out.
 FAR = 1e6
+# Of a side, and far below a pixel of any image.
+NO_LENGTH_PCT = 1e-6
 SEND_AS_EDITOR = "send the region as Label Studio's editor does"
 
 
@@ -59,6 +61,7 @@ class Rectangle:
             raise PromptError(
                 f"{self.region} lies outside the image of {width} x {height} pixels",
                 remedy="draw the rectangle on the image",
+                reason="Rectangle lies outside the image",
             )
         return x_min, y_min, x_max, y_max
 
@@ -131,7 +134,7 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
 
     Left out are regions of other kinds, those of controls that are not smart, and key points
     without `is_positive`, which are plain ones. A plain rectangle of a smart control looks exactly
-    like a smart one, so it gets a mask too.
+    like a smart one, so it gets a mask too. Nothing to do is only what has no region at all.
 
     Args:
         regions: `params.context.result` of /predict.
@@ -139,7 +142,8 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
 
     Raises:
         RequestError: a region lacks a field, or has one of another type.
-        PromptError: a number cannot be placed on the image, or the Image tag is unknown.
+        PromptError: a number cannot be placed on the image, the Image tag is unknown, or regions
+            came and none is a prompt.
         LabelingConfigError: the config lacks the controls that prompts need.
     """
     if regions:
@@ -147,8 +151,10 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
     smart = {control.name: control.is_smart for control in config.prompt_controls}
     sent = [_Region(region, index) for index, region in enumerate(regions)]
     # A <Labels> config sends a shape and its labels as two regions with one id.
-    shared_labels = {
-        region.id: region.value.get("labels") for region in sent if region.type == "labels"
+    shared_labels: dict[str | None, Any] = {
+        region.id: region.value.get("labels")
+        for region in sent
+        if region.type == "labels" and region.id is not None
     }
     objects: dict[Prompt, tuple[list[Rectangle], list[Point]]] = {}
     for region in sent:
@@ -162,6 +168,14 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
             points.append(_point(region))
         else:
             rectangles.append(_rectangle(region))
+    if sent and not objects:
+        types = reprlib.repr(sorted({region.type for region in sent}))
+        raise PromptError(
+            f"no region of the context is a prompt, their types are {types}: only key points with "
+            "is_positive and rectangles prompt, and only those of controls without smart='false'",
+            remedy="turn Auto-Annotation on and use a smart key point or rectangle",
+            reason="Only key points and rectangles of smart controls prompt",
+        )
     return [
         prompt
         for empty, (rectangles, points) in objects.items()
@@ -177,9 +191,10 @@ class _Region:
             raise RequestError(
                 f"region {index} of the context is {reprlib.repr(fields)}, not an object",
                 remedy=SEND_AS_EDITOR,
+                reason="A region of the context is not an object",
             )
         self.fields = fields
-        self.id = str(fields.get("id"))
+        self.id = None if fields.get("id") is None else str(fields["id"])
         self.name = f"region {reprlib.repr(fields.get('id', index))}"
 
     @property
@@ -207,6 +222,7 @@ class _Region:
             raise PromptError(
                 f"{self.name}: value.{field} is {number}, not between {low:g} and {high:g}",
                 remedy="send positions and sizes in percent, 0 to 100, of the image as displayed",
+                reason=f"Prompt's {field} is not between {low:g} and {high:g}",
             )
         return float(number)
 
@@ -220,7 +236,9 @@ class _Region:
 
     def wrong(self, field: str, value: Any, expected: str) -> RequestError:
         return RequestError(
-            f"{self.name}: {field} is {reprlib.repr(value)}, {expected}", remedy=SEND_AS_EDITOR
+            f"{self.name}: {field} is {reprlib.repr(value)}, {expected}",
+            remedy=SEND_AS_EDITOR,
+            reason=f"A region's {field} is {expected}",
         )
 
 
@@ -232,6 +250,7 @@ def _empty_prompt(region: _Region, shared_labels: Any, config: LabelingConfig) -
             f"{region.name}: to_name is {to_name!r}, and the labeling config's images are "
             + ", ".join(map(repr, config.images)),
             remedy="send the name of an Image tag that takes its image from the task",
+            reason="Prompt names an unknown Image tag",
         )
     labels = region.value.get(region.type) or region.value.get("labels") or shared_labels or []
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
@@ -259,10 +278,11 @@ def _rectangle(region: _Region) -> Rectangle:
     x_pct, y_pct = region.number("x", low, high), region.number("y", low, high)
     width_pct = region.number("width", 0, high - x_pct)
     height_pct = region.number("height", 0, high - y_pct)
-    if width_pct == 0 or height_pct == 0:
+    if min(width_pct, height_pct) < NO_LENGTH_PCT:
         raise PromptError(
             f"{region.name} has no area: it is {width_pct:g} percent wide and {height_pct:g} high",
             remedy="drag the rectangle over the object",
+            reason="Rectangle has no area",
         )
     return Rectangle(
         x_pct, y_pct, width_pct, height_pct, rotation_deg, region.image_aspect, region.name

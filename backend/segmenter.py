@@ -47,7 +47,7 @@ class Segmenter:
             ImageLoader(settings, self._connections),
             self._embedder,
             max_pixels=settings.max_pixels,
-            max_waiting=max(1, settings.threads * 3 // 4),
+            max_waiting=settings.threads - max(1, settings.threads // 8),
         )
         self._last_objects = _LastObjects()
 

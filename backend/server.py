@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from ipaddress import ip_address
 from typing import Any
 
 from flask import Flask
@@ -22,12 +23,18 @@ log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Listen on `settings.port` until SIGTERM or Ctrl-C. Does not return.
+    """Listen on `settings.host` and `settings.port` until SIGTERM or Ctrl-C. Does not return.
 
     Args:
         settings: of the service; its weights must be there already.
     """
     configure_logging(settings.log_level)
+    if settings.basic_auth_user is None and not ip_address(settings.host).is_loopback:
+        log.warning(
+            "anyone who reaches port %d can use this backend; "
+            "set BASIC_AUTH_USER and BASIC_AUTH_PASS, or MOBILESAM_HOST=127.0.0.1",
+            settings.port,
+        )
     _Server(settings).run()
 
 
@@ -42,8 +49,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__()
 
     def load_config(self) -> None:
+        host = self.settings.host
+        if ":" in host:
+            host = f"[{host}]"  # an IPv6 address, apart from its port
         options: dict[str, Any] = {
-            "bind": f"0.0.0.0:{self.settings.port}",
+            "bind": f"{host}:{self.settings.port}",
             "workers": 1,  # a second process would be a second model and a second cache
             "worker_class": "gthread",
             "threads": self.settings.threads,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,10 +17,24 @@ def _text(value: str) -> str:
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("is not a URL such as http://localhost:8080")
+    example = "http://localhost:8080"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:  # the port, or brackets that hold no IPv6 address
+        raise ValueError(f"is not a URL such as {example}: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"is not a URL such as {example}")
+    if "?" in value or "#" in value:
+        raise ValueError(f"has a query or a fragment, unlike {example}")
     return value.rstrip("/")
+
+
+def _ip_address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("is not an IP address such as 127.0.0.1 or ::1") from None
 
 
 def _log_level(value: str) -> str:
@@ -51,9 +66,11 @@ def _seconds(value: str) -> float:
     return number
 
 
-def _variable(name: str, default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
+def _variable(
+    name: str, default: Any, parse: Callable[[str], Any], meaning: str, *, secret: bool = False
+) -> Any:
     metadata = {"variable": name, "parse": parse, "meaning": meaning}
-    return field(default=default, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -76,15 +93,23 @@ class Settings:
         None,
         _text,
         "Legacy token or personal access token, to fetch the tasks' images",
+        secret=True,
     )
     basic_auth_user: str | None = _variable(
         "BASIC_AUTH_USER", None, _text, "User name that Label Studio must send"
     )
     basic_auth_pass: str | None = _variable(
-        "BASIC_AUTH_PASS", None, _text, "Password that Label Studio must send"
+        "BASIC_AUTH_PASS", None, _text, "Password that Label Studio must send", secret=True
     )
     log_level: str = _variable(
         "LOG_LEVEL", "INFO", _log_level, "DEBUG, INFO, WARNING, ERROR or CRITICAL"
+    )
+    host: str = _variable(
+        "MOBILESAM_HOST",
+        "0.0.0.0",  # noqa: S104 - Label Studio is often on another machine or in a container
+        _ip_address,
+        "Address to listen on; the default is every IPv4 address of this machine, "
+        "127.0.0.1 is for programs on this machine only",
     )
     port: int = _variable("PORT", 9090, _whole_number("ports", 1, 65535), "Port to listen on")
     threads: int = _variable(
@@ -103,7 +128,7 @@ class Settings:
     cache_mb: int = _variable(
         "MOBILESAM_CACHE_MB",
         512,
-        _whole_number("megabytes", 1, 1_000_000),
+        _whole_number("megabytes", 16, 1_000_000),
         "Memory for image embeddings; 4 MB an image with the official weights",
     )
     max_image_mb: int = _variable(
@@ -140,7 +165,7 @@ class Settings:
             try:
                 values[item.name] = item.metadata["parse"](text)
             except ValueError as error:
-                shown = "***" if item.name.endswith(("key", "pass")) else repr(text)
+                shown = repr(text) if item.repr else "***"
                 problems.append(f"{name}={shown} {error}")
         if ("basic_auth_user" in values) != ("basic_auth_pass" in values):
             problems.append("BASIC_AUTH_USER and BASIC_AUTH_PASS are not both set")

@@ -16,6 +16,7 @@ from backend.embedder import Embedder
 from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
+from backend.transport import on_one_line
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding, Predictor
 
@@ -109,7 +110,7 @@ class TaskImages:
             if key is None or not self._embedder.has(key):
                 self._embedder.prepare(*self._fetch_once(place), urgency)
         except BackendError as error:
-            log.warning("task %s cannot be prepared: %s", task["id"], error)
+            log.warning("task %s cannot be prepared: %s", task["id"], on_one_line(str(error)))
 
     def _fetch_once(self, place: Place) -> Fetched:
         """Fetch an image, or wait for the fetch that somebody else has begun."""

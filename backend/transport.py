@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -100,6 +100,7 @@ def exchange(
     max_bytes: int,
     headers: Mapping[str, str] | None = None,
     payload: Any = None,
+    files: Sequence[tuple[str, bytes]] = (),
 ) -> Answer:
     """Send one request and read its answer; a redirect is an answer like any other.
 
@@ -114,6 +115,7 @@ def exchange(
         max_bytes: largest body of a 200.
         headers: sent besides the usual ones.
         payload: body of the request, sent as JSON.
+        files: names and contents, sent as a form in place of `payload`.
 
     Raises:
         TransportError: the address is not valid, nobody answered, or not completely.
@@ -128,6 +130,7 @@ def exchange(
             url,
             headers={**own_headers, **(headers or {})},
             json=payload,
+            files=[(name, (name, content)) for name, content in files],
             timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
             stream=True,
         ) as response:
@@ -153,13 +156,22 @@ def origin(url: str) -> tuple[str, str, int | None]:
 
 
 def without_secrets(url: str) -> str:
-    """A URL for messages and logs: no user, no password, no query, which may hold a signature."""
+    """A URL for messages and logs: no user, no password, no query, which may hold a signature.
+
+    On one line, whatever the URL holds.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
         return "a malformed URL"
     netloc = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, netloc, parts.path, "..." if parts.query else "", ""))[:200]
+    url = urlunsplit((parts.scheme, netloc, parts.path, "..." if parts.query else "", ""))
+    return on_one_line(url[:200])
+
+
+def on_one_line(text: str) -> str:
+    """Escape, as `repr` does, what is not printable in text from outside, for messages."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:
@@ -169,7 +181,7 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
         if response.status_code != requests.codes.ok and len(body) >= ERROR_BYTES:
             return bytes(body[:ERROR_BYTES])
         if len(body) > max_bytes:
-            raise BodyTooLargeError
+            raise BodyTooLargeError(f"more than {max_bytes} bytes came")
     return bytes(body)
 
 

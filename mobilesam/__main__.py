@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except MobileSamError as error:
+    except (MobileSamError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -51,11 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "evaluate", parents=[model], help="mean IoU on held-out generated scenes or a COCO file"
     )
-    command.add_argument("--scenes", type=int, default=200, help="how many (default: 200)")
+    command.add_argument("--scenes", type=_count, default=200, help="how many (default: 200)")
     command.add_argument("--coco", type=Path, help="instances JSON to use instead of scenes")
     command.add_argument("--images", type=Path, help="folder of its images (default: images)")
     command.set_defaults(run=_evaluate)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def _predict(options: argparse.Namespace) -> None:

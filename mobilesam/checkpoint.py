@@ -3,9 +3,7 @@
 Every file is read with `torch.load(weights_only=True)`, which runs no code from it.
 """
 
-import pickle
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,8 +51,6 @@ _RENAMES = tuple(
 )
 _UNUSED = re.compile(r"^image_encoder\.(norm_head|head)\.")  # the pre-training's classifier
 _POINT_KIND = "prompt_encoder.point_embeddings.{}.weight"
-# What torch.load raises, depending on where a file stops making sense.
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile)
 _REMEDY = (
     "run `python -m mobilesam download` for the official mobile_sam.pt "
     f"({OFFICIAL.size_bytes:,} bytes, from {OFFICIAL.url}), or use the bundled weights: demo"
@@ -91,9 +87,11 @@ def load_model(path: Path) -> MobileSAM:
     """
     content = _read(path)
     own, name = content.get("weights"), str(content.get("sizes", "vit_t"))
-    weights = dict(own) if isinstance(own, Mapping) else from_official(_unwrapped(content))
+    weights = _named(own) if isinstance(own, Mapping) else from_official(_unwrapped(content))
     if name not in SIZES:
         raise CheckpointError(f"{path} is for an unknown model {name!r}; {_REMEDY}")
+    if not weights:
+        raise CheckpointError(f"{path} holds no named weights, only {_entries(content)}; {_REMEDY}")
     model = MobileSAM(SIZES[name])
     _check(path, weights, model.state_dict())
     model.load_state_dict(weights)
@@ -111,9 +109,10 @@ def from_official(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for pattern, replacement in _RENAMES:
             renamed = pattern.sub(replacement, renamed)
         weights[renamed] = value
-    if all(name in official for name in point_kinds):
-        stacked = torch.cat([official[name] for name in point_kinds])
-        weights["prompt_encoder.point_kinds.weight"] = stacked
+    rows = [official[name] for name in point_kinds if name in official]
+    shapes = {tuple(row.shape) for row in rows}
+    if len(rows) == len(point_kinds) and len(shapes) == 1 and () not in shapes:
+        weights["prompt_encoder.point_kinds.weight"] = torch.cat(rows)
     return weights
 
 
@@ -135,13 +134,13 @@ def save_weights(model: MobileSAM, sizes: str, path: Path) -> None:
     part.replace(path)
 
 
-def _read(path: Path) -> Mapping[str, object]:
+def _read(path: Path) -> Mapping[object, object]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{path} {_describe(path)}; {_REMEDY}") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}; {_REMEDY}") from error
+    except Exception as error:  # torch's unpickler lets junk raise anything
+        raise CheckpointError(f"{path} {_describe(path)}; {_REMEDY}") from error
     if not isinstance(content, Mapping):
         kind = type(content).__name__
         raise CheckpointError(f"{path} holds a {kind}, expected named weights; {_REMEDY}")
@@ -164,13 +163,28 @@ def _describe(path: Path) -> str:
     return f"is no torch file ({size:,} bytes, starting with {start[:16]!r})"
 
 
-def _unwrapped(content: Mapping[str, object]) -> Mapping[str, Tensor]:
+def _unwrapped(content: Mapping[object, object]) -> dict[str, Tensor]:
     """Return the weights inside the usual wrappers of training scripts."""
     for wrapper in ("model", "state_dict"):
         inner = content.get(wrapper)
         if isinstance(inner, Mapping):
             content = inner
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    return _named(content)
+
+
+def _named(content: Mapping[object, object]) -> dict[str, Tensor]:
+    """Return the weights among the entries; training scripts keep numbers and such beside them."""
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
+
+
+def _entries(content: Mapping[object, object]) -> str:
+    """Name the first few entries of a file with their kinds."""
+    kinds = [f"{name!r}: {type(value).__name__}" for name, value in content.items()]
+    return ", ".join(kinds[:3]) or "nothing"
 
 
 def _check(path: Path, weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from mobilesam.errors import ImageError
 from mobilesam.predictor import Embedding, Masks, Predictor
 from mobilesam.prompt_sampling import (
     bounding_box,
@@ -25,6 +27,7 @@ from mobilesam.sam import load_image
 from mobilesam.scene_pool import FIRST_HELD_OUT_SEED
 from mobilesam.scenes import generate_scene
 
+Segmentation = list[list[float]] | dict[str, Any]  # polygons, or RLE
 Example = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # image (H, W, 3), masks (N, H, W)
 
 EDGE_PX = 2  # a click "inside an object" is at least this far from its outline
@@ -78,18 +81,31 @@ def coco_examples(instances: Path, images: Path) -> Iterator[Example]:
     Args:
         instances: the JSON file; polygons and RLE are read, crowds are not.
         images: folder that its `file_name`s are in.
+
+    Raises:
+        ImageError: the file is no such file, or an image is missing.
     """
-    content = json.loads(instances.read_text())
-    for entry in content["images"]:
-        height, width = entry["height"], entry["width"]
-        masks = [
-            _coco_mask(annotation["segmentation"], height, width)
-            for annotation in content["annotations"]
-            if annotation["image_id"] == entry["id"] and not annotation.get("iscrowd")
-        ]
+    for file_name, size_hw, segmentations in _read_instances(instances):
+        masks = [_coco_mask(segmentation, *size_hw) for segmentation in segmentations]
         large = [mask for mask in masks if mask.sum() >= LEAST_COCO_AREA_PX]
         if large:
-            yield load_image(images / entry["file_name"]), np.stack(large)
+            yield load_image(images / file_name), np.stack(large)
+
+
+def _read_instances(path: Path) -> list[tuple[str, tuple[int, int], list[Segmentation]]]:
+    """Return file name, height and width, and the segmentations of each image."""
+    try:
+        content = json.loads(path.read_text())
+        found: dict[int, list[Segmentation]] = {image["id"]: [] for image in content["images"]}
+        for annotation in content["annotations"]:
+            if not annotation.get("iscrowd"):
+                found[annotation["image_id"]].append(annotation["segmentation"])
+        return [
+            (image["file_name"], (image["height"], image["width"]), found[image["id"]])
+            for image in content["images"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImageError(f"{path} is no COCO instances file: {error!r}") from error
 
 
 def evaluate(predictor: Predictor, examples: Iterable[Example]) -> Scores:
@@ -149,9 +165,7 @@ def _ellipse(box: NDArray[np.float64], size_hw: tuple[int, ...]) -> NDArray[np.b
     return np.asarray(inside)
 
 
-def _coco_mask(
-    segmentation: list[list[float]] | dict[str, object], height: int, width: int
-) -> NDArray[np.bool_]:
+def _coco_mask(segmentation: Segmentation, height: int, width: int) -> NDArray[np.bool_]:
     if isinstance(segmentation, list):
         rle = coco_masks.merge(coco_masks.frPyObjects(segmentation, height, width))
     elif isinstance(segmentation["counts"], list):

@@ -32,7 +32,7 @@ from mobilesam.resize import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
 class Embedding:
     """What the decoder needs to know of one image. Immutable; any thread may use it.
 
@@ -50,7 +50,7 @@ class Embedding:
         return self.features.nbytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Masks:
     """K masks for one prompt.
 
@@ -204,7 +204,7 @@ class Predictor:
         A single point is ambiguous (the shirt or the person?): the best of three candidates. More
         prompts say what is meant: the mask that the model trained for that.
         """
-        labels = np.asarray([] if point_labels is None else point_labels)
+        labels = read_numbers("point_labels", [] if point_labels is None else point_labels)
         is_ambiguous = labels.size == 1 and box_xyxy is None and mask_logits is None
         masks = self.predict(
             embedding,
@@ -224,6 +224,18 @@ class Predictor:
             raise PromptError(f"mask_logits must be {expected}, got {np.shape(mask_logits)}")
         logits = torch.as_tensor(mask_logits, dtype=torch.float32, device=self.device)
         return to_model_logits(logits, 4 * self._model.sizes.grid_size)[None]
+
+
+def read_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return a part of a prompt as an array of its own shape.
+
+    Raises:
+        PromptError: text, or rows of different lengths; calls the part `name`.
+    """
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"{name} must be an array of numbers: {error}") from error
 
 
 def _find_device(name: str) -> torch.device:
@@ -254,8 +266,8 @@ def _name_weights(path: Path, sha256: str) -> str:
 def _read_points(
     points_xy: ArrayLike | None, point_labels: ArrayLike | None
 ) -> tuple[NDArray[np.float64], list[int]]:
-    points = np.asarray([] if points_xy is None else points_xy, np.float64)
-    labels = np.asarray([] if point_labels is None else point_labels)
+    points = read_numbers("points_xy", [] if points_xy is None else points_xy)
+    labels = read_numbers("point_labels", [] if point_labels is None else point_labels)
     if not points.size and not labels.size:
         return np.zeros((0, 2)), []
     if points.ndim != 2 or points.shape[1] != 2 or labels.shape != points.shape[:1]:
@@ -273,7 +285,7 @@ def _read_points(
 def _read_box(box_xyxy: ArrayLike | None) -> NDArray[np.float64]:
     if box_xyxy is None:
         return np.zeros((0, 2))
-    box = np.asarray(box_xyxy, np.float64)
+    box = read_numbers("box_xyxy", box_xyxy)
     if box.shape != (4,) or not np.isfinite(box).all():
         raise PromptError(f"box_xyxy must be 4 finite numbers, got {box.tolist()}")
     if box[0] >= box[2] or box[1] >= box[3]:

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesam.errors import ImageError, PromptError
-from mobilesam.predictor import Predictor
+from mobilesam.predictor import Predictor, read_numbers
 
 Source = str | Path | NDArray[np.uint8] | Image.Image
-ObjectPrompt = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64] | None]
+ObjectPrompt = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal arrays are no single truth value
 class Result(Sequence["Result"]):
     """The objects found in one image; a sequence of its objects, each a `Result` of one.
 
@@ -65,8 +65,15 @@ class Result(Sequence["Result"]):
         return picture
 
     def save(self, path: str | Path) -> Path:
-        """Write `plot()` to an image file and return its path."""
-        Image.fromarray(self.plot()).save(path)
+        """Write `plot()` to an image file and return its path.
+
+        Raises:
+            ImageError: no file can be written there, or its name has no image format's ending.
+        """
+        try:
+            Image.fromarray(self.plot()).save(path)
+        except (OSError, ValueError) as error:
+            raise ImageError(f"cannot write {path}: {error}") from error
         return Path(path)
 
 
@@ -166,23 +173,22 @@ def _read_objects(
     points: ArrayLike | None, labels: ArrayLike | None, bboxes: ArrayLike | None
 ) -> list[ObjectPrompt]:
     """Return one prompt per object, in the shapes that `Predictor.predict` takes."""
-    clicks = np.zeros((0, 0, 2)) if points is None else np.asarray(points, np.float64)
+    clicks = np.zeros((0, 0, 2)) if points is None else read_numbers("points", points)
     if clicks.shape[-1:] != (2,) or clicks.ndim > 3:
         raise PromptError(f"points must be (2,), (N, 2) or (N, M, 2), got shape {clicks.shape}")
-    signs = np.ones(clicks.shape[:-1], int) if labels is None else np.asarray(labels)
-    if points is not None and signs.size != clicks.size // 2:
+    signs = np.ones(clicks.shape[:-1]) if labels is None else read_numbers("labels", labels)
+    if clicks.ndim == 1:
+        clicks, signs = clicks[None], np.atleast_1d(signs)
+    if signs.shape != clicks.shape[:-1]:
         raise PromptError(
             f"labels must have one number per point, got shapes {signs.shape} and {clicks.shape}"
         )
-    boxes = np.zeros((0, 4)) if bboxes is None else np.asarray(bboxes, np.float64)
+    boxes = np.zeros((0, 4)) if bboxes is None else read_numbers("bboxes", bboxes)
     if boxes.size % 4 or boxes.ndim > 2 or boxes.shape[-1] != 4:
         raise PromptError(f"bboxes must be (4,) or (N, 4), got shape {boxes.shape}")
     boxes = boxes.reshape(-1, 4)
-    if clicks.ndim == 1:
-        clicks = clicks[None, None]
-    elif clicks.ndim == 2:
-        clicks = clicks[:, None]
-    signs = signs.reshape(clicks.shape[:2])
+    if clicks.ndim == 2:
+        clicks, signs = clicks[:, None], signs[:, None]
     count = max(len(clicks), len(boxes))
     if not count:
         raise PromptError("nothing to segment; give points or bboxes")
@@ -191,7 +197,7 @@ def _read_objects(
     return [
         (
             clicks[index] if len(clicks) else np.zeros((0, 2)),
-            signs[index] if len(clicks) else np.zeros(0, int),
+            signs[index] if len(clicks) else np.zeros(0),
             boxes[index] if len(boxes) else None,
         )
         for index in range(count)

@@ -109,6 +109,22 @@ def test_no_token_names_the_setting():
     assert caught.value.reason == "no token for Label Studio, set LABEL_STUDIO_API_KEY"
 
 
+@pytest.mark.parametrize("damaged", ["\ud800", "кіт", "abc\n123"])
+@pytest.mark.parametrize(
+    ("is_set", "source"),
+    [
+        pytest.param(True, "LABEL_STUDIO_API_KEY", id="set"),
+        pytest.param(False, "/setup", id="setup"),
+    ],
+)
+def test_token_that_no_header_can_hold_is_named(damaged, is_set, source):
+    server = LabelStudio("http://127.0.0.1:1", damaged, token_is_set=is_set)
+    with pytest.raises(LabelStudioError, match=f"from {source} holds characters") as caught:
+        server.authorization()
+    assert caught.value.reason == f"damaged token from {source}, set LABEL_STUDIO_API_KEY"
+    assert damaged not in str(caught.value)
+
+
 def test_exchange_with_nobody_names_the_address():
     with Host().running() as host:
         url = host.url
@@ -124,6 +140,7 @@ def test_exchange_with_nobody_names_the_address():
         pytest.param((404, {}, b""), "gave no access token but a 404", id="not-label-studio"),
         pytest.param(b"<html>", "gave no access token but a 200", id="html"),
         pytest.param(b'{"access": null}', "gave no access token but a 200", id="null"),
+        pytest.param(b'{"access": "\\ud800"}', "gave no access token but a 200", id="damaged"),
         pytest.param(b" " * 100_000, "gave no access token but a long page", id="long"),
         pytest.param(
             (301, {"Location": "https://user:secret@label.test/api/"}, b""),
@@ -253,6 +270,13 @@ def test_least_recently_used_project_is_forgotten():
             ["to the legacy token from /setup", "set LABEL_STUDIO_URL to", "turn legacy tokens on"],
             "401 from Label Studio, set LABEL_STUDIO_API_KEY",
             id="setup-legacy-off",
+        ),
+        pytest.param(
+            {},
+            "Invalid\0\ntoken.",
+            [r"answered 401 (Invalid\x00\ntoken.)"],
+            "401 from Label Studio, check LABEL_STUDIO_API_KEY",
+            id="control-characters",
         ),
         pytest.param(
             {},

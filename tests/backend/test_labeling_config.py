@@ -9,6 +9,7 @@ from backend.labeling_config import ImageTag, MaskControl, PromptControl, parse_
 RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 LABELS = '<Label value="Cat"/><Label value="Dog"/>'
 IMAGE = '<Image name="image" value="$image"/>'
+BROKEN_NAME = '<Image name="a&#10;b" value="$image"/>'
 BRUSH_LABELS = f'<BrushLabels name="brush" toName="image">{LABELS}</BrushLabels>'
 KEY_POINT_LABELS = (
     f'<KeyPointLabels name="keypoint" toName="image" smart="true">{LABELS}</KeyPointLabels>'
@@ -33,35 +34,35 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
     [
         pytest.param(
             "kp_1_positive",
-            ImageTag("image", "image", is_list=False),
+            ImageTag("image", "image"),
             ["keypoint", "rectangle"],
             brush_labels(),
             id="label controls, among style and views",
         ),
         pytest.param(
             "kp_image_rotated_90",
-            ImageTag("image", "image", is_list=False),
+            ImageTag("image", "image"),
             ["keypoint", "rectangle"],
             brush_labels(),
             id="polygons and bitmasks beside",
         ),
         pytest.param(
             "kp_multi_image_page_2",
-            ImageTag("image", "images", is_list=True),
+            ImageTag("image", "images"),
             ["keypoint"],
             brush_labels(labels=("Cat",)),
             id="a list of images",
         ),
         pytest.param(
             "kp_labels_tag",
-            ImageTag("image", "image", is_list=False),
+            ImageTag("image", "image"),
             ["kp"],
             MaskControl("brush", "image", "brush", "labels", ("Cat", "Dog")),
             id="shared labels",
         ),
         pytest.param(
             "kp_no_labels",
-            ImageTag("image", "image", is_list=False),
+            ImageTag("image", "image"),
             ["kp"],
             MaskControl("brush", "image", "brush", None, ()),
             id="no labels",
@@ -168,7 +169,7 @@ def test_shared_labels_stay_with_their_image():
         '<Labels name="ways" toName="map"><Label value="Road"/></Labels>',
     )
     assert config.mask_control("map", ("Road",)).labels_control == "ways"
-    with pytest.raises(LabelingConfigError, match=r"'brush' \(Road\)"):
+    with pytest.raises(LabelingConfigError, match=r"'brush' \('Road'\)"):
         config.mask_control("map", ("Cat",))
 
 
@@ -261,9 +262,43 @@ def test_config_is_usable_if_one_of_its_images_is():
 def test_unknown_label_is_refused_with_the_control_and_its_labels():
     with pytest.raises(LabelingConfigError) as caught:
         parse(IMAGE, BRUSH_LABELS).mask_control("image", ("Cat", "Bird"))
-    assert caught.value.reason == "Label unknown to the brush control"
+    assert caught.value.reason == "Label 'Bird' unknown to brush control 'brush'"
     assert "'Bird'" in caught.value.message
-    assert "'brush' (Cat, Dog)" in caught.value.message
+    assert "'brush' ('Cat', 'Dog')" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [
+        pytest.param("Котик", "'?????'", id="not ascii"),
+        pytest.param("a" * 1000, f"'{'a' * 12}...{'a' * 13}'", id="long"),
+    ],
+)
+def test_unknown_label_fits_into_the_status_line(label, shown):
+    config = parse(IMAGE, BRUSH_LABELS.replace("brush", "b" * 1000))
+    reason = reason_of(lambda: config.mask_control("image", (label,)))
+    assert reason.startswith(f"Label {shown} unknown to brush control 'bbb")
+    assert len(reason) < 100
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda: parse_labeling_config("<View>\0</View>"), id="parser's words"),
+        pytest.param(lambda: parse(BROKEN_NAME).require_usable(), id="image, no prompts"),
+        pytest.param(lambda: parse(BROKEN_NAME).mask_control("a\nb", ()), id="image, no masks"),
+        pytest.param(
+            lambda: parse(IMAGE, BRUSH_LABELS.replace("Dog", "D&#10;g")).mask_control(
+                "image", ("Bird",)
+            ),
+            id="label",
+        ),
+    ],
+)
+def test_message_is_one_line_whatever_the_config_holds(act):
+    with pytest.raises(LabelingConfigError) as caught:
+        act()
+    assert str(caught.value).isprintable()
 
 
 def test_label_for_an_unlabelled_brush_is_refused():

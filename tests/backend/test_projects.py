@@ -1,4 +1,5 @@
 import json
+from contextlib import closing
 
 import pytest
 from fake_label_studio import Host
@@ -8,6 +9,7 @@ from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
 
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
+IMPORT = "/api/projects/7/import"
 NO_HEALTH = "Can't connect to ML backend http://127.0.0.1:9090, health check failed."
 
 
@@ -52,11 +54,48 @@ def test_connect_backend_says_why_it_was_refused(host, server, status, body, det
     assert remedy in caught.value.remedy
 
 
+def test_upload_brings_the_token_whatever_netrc_says(host, server, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password secret")
+    monkeypatch.setenv("NETRC", str(netrc))
+    task = b'{"id": 5, "data": {"image": "/data/upload/7/1a2b3c4d-a.png"}}'
+    pages = [b"", task, b""]  # before the upload; after it, and one page more
+    host.answer = lambda request: (
+        (201, {}, b"{}") if request.path == IMPORT else b'{"tasks": [%b]}' % pages.pop(0)
+    )
+    assert projects.upload_pictures(server, 7, {"a.png": b"a picture"}) == {"a.png": 5}
+    assert host.authorizations == ["Token 0123456789abcdef"] * 4
+    [upload] = [request for request in host.requests if request.path == IMPORT]
+    assert b"a picture" in upload.body
+    assert b'filename="a.png"' in upload.body
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(
+            (400, {}, b'["Your file\nis empty"]'), r'400 \(\["Your file\\nis', id="refused"
+        ),
+        pytest.param((302, {"Location": "/"}, b""), "answered 302", id="redirect"),
+        pytest.param(b" " * 100_000, "did not take 1 pictures", id="long-page"),
+    ],
+)
+def test_upload_says_why_it_failed(host, answer, words):
+    host.answer = lambda request: answer if request.path == IMPORT else b'{"tasks": []}'
+    server = LabelStudio(host.url.replace("//", "//me:hunter2@"), "0123456789abcdef")
+    with closing(server), pytest.raises(LabelStudioError, match=words) as caught:
+        projects.upload_pictures(server, 7, {"a.png": b"a picture"})
+    assert "hunter2" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 def test_ask_backend_raises_what_label_studio_hides(host, server):
     """Label Studio answers 200 when the backend failed, and the page shows nothing."""
-    failure = "422 Label unknown to the brush control for url: http://127.0.0.1:9090/predict"
+    failure = (
+        "422 Label 'Cat' unknown to brush control 'mask' for url: http://127.0.0.1:9090/predict"
+    )
     host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
-    with pytest.raises(LabelStudioError, match="422 Label unknown to the brush control"):
+    with pytest.raises(LabelStudioError, match="422 Label 'Cat' unknown"):
         projects.ask_backend(server, 3, 5, [])
 
 

@@ -254,8 +254,10 @@ def test_turned_rectangle_is_clipped_to_the_image():
 
 def test_turned_rectangle_outside_the_image_is_refused():
     [prompt] = read_prompts([rectangle(50.0, 150.0, rotation=45)], CONFIG)
-    with pytest.raises(PromptError, match="region 'r' lies outside the image of 200 x 100 pixels"):
+    outside = "region 'r' lies outside the image of 200 x 100 pixels"
+    with pytest.raises(PromptError, match=outside) as caught:
         prompt.box_xyxy_px((100, 200))
+    assert caught.value.reason == "Rectangle lies outside the image"
 
 
 @settings(deadline=None)
@@ -362,6 +364,14 @@ def test_shape_gets_the_label_that_comes_as_a_second_region_of_its_id(shape_firs
     assert prompt.labels == ("Cat",)
 
 
+def test_regions_without_id_do_not_share_their_labels():
+    shape = without(rectangle(type="rectangle", from_name="rect"), "id")
+    shape["value"] = without(shape["value"], "rectanglelabels")
+    label = {"type": "labels", "from_name": "labels", "value": {"labels": ["Cat"]}}
+    [prompt] = read_prompts([shape, label], CONFIG)
+    assert prompt.labels == ()
+
+
 def test_several_labels_of_one_point_are_kept():
     [prompt] = read_prompts([point(value={"x": 1, "y": 1, "keypointlabels": ["A", "B"]})], CONFIG)
     assert prompt.labels == ("A", "B")
@@ -371,17 +381,26 @@ def without(region, field):
     return {name: value for name, value in region.items() if name != field}
 
 
-@pytest.mark.parametrize(
-    "region",
-    [
-        pytest.param(without(point(), "is_positive"), id="plain point"),
-        pytest.param(rectangle(from_name="plain"), id="control that is not smart"),
-        pytest.param({"type": "brushlabels", "value": {"rle": [0]}}, id="mask"),
-        pytest.param({"type": "relation", "from_id": "a", "to_id": "b"}, id="relation"),
-    ],
-)
+NO_PROMPTS = [
+    pytest.param(without(point(), "is_positive"), id="plain point"),
+    pytest.param(rectangle(from_name="plain"), id="control that is not smart"),
+    pytest.param({"type": "brushlabels", "value": {"rle": [0]}}, id="mask"),
+    pytest.param({"type": "relation", "from_id": "a", "to_id": "b"}, id="relation"),
+    pytest.param({"type": "ellipselabels", "value": {"x": 1.0}}, id="ellipse"),
+]
+
+
+@pytest.mark.parametrize("region", NO_PROMPTS)
 def test_region_that_is_no_prompt_is_left_out(region):
-    assert read(region) == []
+    assert read(region, rectangle()) == [([], (20.0, 20.0))]
+
+
+@pytest.mark.parametrize("region", NO_PROMPTS)
+def test_regions_that_are_no_prompts_are_refused(region):
+    """An empty answer would look as if there were no object."""
+    with pytest.raises(PromptError, match=rf"their types are \['{region['type']}'\]") as caught:
+        read(region, region)
+    assert caught.value.reason == "Only key points and rectangles of smart controls prompt"
 
 
 def test_shape_of_a_control_that_the_config_lacks_is_a_prompt():
@@ -419,30 +438,85 @@ def test_region_of_another_shape_is_refused_with_its_id_and_field(region, field)
     with pytest.raises(RequestError) as caught:
         read(region)
     assert field in caught.value.message
+    assert field in caught.value.reason
+    assert len(caught.value.reason) < 100
     assert "'p'" in caught.value.message or "'r'" in caught.value.message or region == "keypoint"
 
 
 @pytest.mark.parametrize(
-    ("region", "field"),
+    ("region", "field", "reason"),
     [
-        pytest.param(point(math.nan), "value.x", id="nan"),
-        pytest.param(point(y=math.inf), "value.y", id="inf"),
-        pytest.param(point(10**400), "value.x", id="larger than any float"),
-        pytest.param(point(384.0), "value.x", id="pixels for percent"),
-        pytest.param(point(y=-1.5), "value.y", id="above the image"),
-        pytest.param(rectangle(x=101.5), "value.x", id="right of the image"),
-        pytest.param(rectangle(width=95.0), "value.width", id="over the right edge"),
-        pytest.param(rectangle(height=-10.0), "value.height", id="negative height"),
-        pytest.param(rectangle(rotation=math.nan), "value.rotation", id="rotation is nan"),
-        pytest.param(rectangle(x=math.inf, rotation=10), "value.x", id="turned, infinitely far"),
-        pytest.param(rectangle(width=0), "no area", id="no width"),
-        pytest.param(rectangle(height=0.0, rotation=10), "no area", id="no height"),
-        pytest.param(point(to_name="picture"), "to_name", id="no such image"),
+        pytest.param(point(math.nan), "value.x", "Prompt's x is not between -1 and 101", id="nan"),
+        pytest.param(
+            point(y=math.inf), "value.y", "Prompt's y is not between -1 and 101", id="inf"
+        ),
+        pytest.param(
+            point(10**400),
+            "value.x",
+            "Prompt's x is not between -1 and 101",
+            id="larger than any float",
+        ),
+        pytest.param(
+            point(384.0), "value.x", "Prompt's x is not between -1 and 101", id="pixels for percent"
+        ),
+        pytest.param(
+            point(y=-1.5), "value.y", "Prompt's y is not between -1 and 101", id="above the image"
+        ),
+        pytest.param(
+            rectangle(x=101.5),
+            "value.x",
+            "Prompt's x is not between -1 and 101",
+            id="right of the image",
+        ),
+        pytest.param(
+            rectangle(width=95.0),
+            "value.width",
+            "Prompt's width is not between 0 and 81",
+            id="over the right edge",
+        ),
+        pytest.param(
+            rectangle(height=-10.0),
+            "value.height",
+            "Prompt's height is not between 0 and 81",
+            id="negative height",
+        ),
+        pytest.param(
+            rectangle(rotation=math.nan),
+            "value.rotation",
+            "Prompt's rotation is not between -1e+06 and 1e+06",
+            id="rotation is nan",
+        ),
+        pytest.param(
+            rectangle(x=math.inf, rotation=10),
+            "value.x",
+            "Prompt's x is not between -1e+06 and 1e+06",
+            id="turned, infinitely far",
+        ),
+        pytest.param(rectangle(width=0), "no area", "Rectangle has no area", id="no width"),
+        pytest.param(
+            rectangle(height=0.0, rotation=10), "no area", "Rectangle has no area", id="no height"
+        ),
+        pytest.param(
+            rectangle(width=1e-300), "no area", "Rectangle has no area", id="hardly a width"
+        ),
+        pytest.param(
+            rectangle(x=0.0, height=1e-300, rotation=10),
+            "no area",
+            "Rectangle has no area",
+            id="hardly a height",
+        ),
+        pytest.param(
+            point(to_name="picture"),
+            "to_name",
+            "Prompt names an unknown Image tag",
+            id="no such image",
+        ),
     ],
 )
-def test_prompt_that_cannot_be_placed_is_refused_with_its_id_and_field(region, field):
-    with pytest.raises(PromptError, match=f"region '{region['id']}'.*{field}"):
+def test_prompt_that_cannot_be_placed_is_refused_with_its_id_and_field(region, field, reason):
+    with pytest.raises(PromptError, match=f"region '{region['id']}'.*{field}") as caught:
         read(region)
+    assert caught.value.reason == reason
 
 
 def test_region_without_id_is_named_by_its_place():

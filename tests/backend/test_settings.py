@@ -1,5 +1,10 @@
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
+from backend import server
+from backend.demo import BackendServer
 from backend.errors import SettingsError
 from backend.settings import Settings
 
@@ -19,6 +24,7 @@ def test_settings_read_every_variable():
             "BASIC_AUTH_USER": "user",
             "BASIC_AUTH_PASS": "pass",
             "LOG_LEVEL": "debug",
+            "MOBILESAM_HOST": "::1",
             "PORT": "9999",
             "THREADS": "8",
             "MOBILESAM_CHECKPOINT": "demo",
@@ -35,6 +41,7 @@ def test_settings_read_every_variable():
         basic_auth_user="user",
         basic_auth_pass="pass",
         log_level="DEBUG",
+        host="::1",
         port=9999,
         threads=8,
         checkpoint="demo",
@@ -50,6 +57,7 @@ def test_settings_report_all_mistakes_together():
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(
             {
+                "MOBILESAM_HOST": "localhost",
                 "PORT": "70000",
                 "MOBILESAM_CACHE_MB": "lots",
                 "LABEL_STUDIO_URL": "localhost:8080",
@@ -60,6 +68,7 @@ def test_settings_report_all_mistakes_together():
     assert caught.value.message.splitlines() == [
         "LABEL_STUDIO_URL='localhost:8080' is not a URL such as http://localhost:8080",
         "LOG_LEVEL='LOUD' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+        "MOBILESAM_HOST='localhost' is not an IP address such as 127.0.0.1 or ::1",
         "PORT='70000' is not between 1 and 65535 ports",
         "MOBILESAM_CACHE_MB='lots' is not a whole number of megabytes",
         "MOBILESAM_FETCH_TIMEOUT_S='nan' is not between 0 and 600 seconds",
@@ -81,3 +90,73 @@ def test_settings_that_need_each_other_are_refused_alone(environment, problem):
 
 def test_empty_variables_count_as_not_set():
     assert Settings.from_environment({"PORT": "", "LABEL_STUDIO_URL": " "}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        pytest.param("http://localhost:80800", "Port out of range", id="port-too-high"),
+        pytest.param("http://localhost:x", "Port could not be cast", id="port-no-number"),
+        pytest.param("http://localhost:0", "is not a URL such as", id="port-0"),
+        pytest.param("http://[::1", "Invalid IPv6 URL", id="open-bracket"),
+        pytest.param("ftp://localhost", "is not a URL such as", id="other-scheme"),
+        pytest.param("http://localhost:8080/projects?x=1", "has a query", id="query"),
+        pytest.param("http://localhost:8080/#top", "or a fragment", id="fragment"),
+    ],
+)
+def test_label_studio_urls_that_no_path_can_follow_are_refused(url, problem):
+    with pytest.raises(SettingsError, match=problem):
+        Settings.from_environment({"LABEL_STUDIO_URL": url})
+
+
+def test_cache_holds_a_few_images_at_least():
+    assert Settings.from_environment({"MOBILESAM_CACHE_MB": "16"}).cache_mb == 16
+    with pytest.raises(SettingsError, match="MOBILESAM_CACHE_MB='15' is not between 16"):
+        Settings.from_environment({"MOBILESAM_CACHE_MB": "15"})
+
+
+def test_settings_are_printed_without_their_secrets():
+    printed = repr(
+        Settings(label_studio_api_key="key-1", basic_auth_user="ann", basic_auth_pass="pass-1")
+    )
+    assert "ann" in printed
+    assert "key-1" not in printed
+    assert "pass-1" not in printed
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        pytest.param("127.0.0.1", ("127.0.0.1", 9999), id="ipv4"),
+        pytest.param("::1", ("::1", 9999), id="ipv6"),
+    ],
+)
+def test_host_and_port_are_what_the_server_binds(host, address):
+    assert server._Server(Settings(host=host, port=9999)).cfg.address == [address]
+
+
+@pytest.mark.parametrize(
+    ("settings", "warnings"),
+    [
+        pytest.param({}, 1, id="open-to-all"),
+        pytest.param({"host": "::"}, 1, id="open-to-all-ipv6"),
+        pytest.param({"host": "127.0.0.1"}, 0, id="loopback"),
+        pytest.param({"host": "::1"}, 0, id="loopback-ipv6"),
+        pytest.param({"basic_auth_user": "u", "basic_auth_pass": "p"}, 0, id="basic-auth"),
+    ],
+)
+def test_service_that_is_open_to_all_says_so(settings, warnings, monkeypatch, caplog):
+    monkeypatch.setattr(server._Server, "run", lambda _: None)
+    server.serve(Settings(port=9999, **settings))
+    warning = (
+        "anyone who reaches port 9999 can use this backend; "
+        "set BASIC_AUTH_USER and BASIC_AUTH_PASS, or MOBILESAM_HOST=127.0.0.1"
+    )
+    assert caplog.messages == [warning] * warnings
+
+
+def test_demo_is_for_its_own_machine_only(monkeypatch):
+    monkeypatch.setenv("MOBILESAM_HOST", "0.0.0.0")  # noqa: S104 - must not be taken over
+    label_studio = SimpleNamespace(url="http://127.0.0.1:8080", login=SimpleNamespace(token="t"))
+    backend = BackendServer(label_studio, checkpoint="demo", port=9999, log=Path("log"))
+    assert Settings.from_environment(backend.environment).host == "127.0.0.1"

@@ -140,7 +140,7 @@ def test_image_environment_is_known_settings(device: str):
     settings = Settings.from_environment(environment)
     assert settings.device == device
     assert arguments_of("EXPOSE") == [str(settings.port)]
-    assert settings.port == Settings().port
+    assert (settings.host, settings.port) == (Settings().host, Settings().port)
 
 
 def test_image_keeps_the_weights_in_its_volume(monkeypatch: pytest.MonkeyPatch):
@@ -265,7 +265,7 @@ def test_compose_label_studio_is_the_version_that_the_demo_and_the_tests_use():
 
 def test_compose_offers_every_setting_once(backend_service: dict):
     offered = backend_service["environment"].keys()
-    assert offered | {"MOBILESAM_DEVICE", "PORT"} == SETTINGS_VARIABLES
+    assert offered | {"MOBILESAM_DEVICE", "MOBILESAM_HOST", "PORT"} == SETTINGS_VARIABLES
     assert not offered & image_environment("cpu").keys()
 
 

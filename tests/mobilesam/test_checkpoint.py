@@ -43,7 +43,25 @@ def test_official_weights_inside_a_training_wrapper_load_too(parity_checkpoint, 
         pytest.param(b"<!DOCTYPE html><html>Not found</html>", "is a web page", id="html"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer", id="lfs"),
         pytest.param(b"\x89PNG\r\n", "is no torch file", id="picture"),
+        pytest.param(b"hello world", "is no torch file", id="text"),
+        pytest.param(b"a", "is no torch file", id="one-letter"),
         pytest.param([1, 2, 3], "holds a list", id="a-list"),
+        pytest.param({}, "no named weights, only nothing", id="empty-dict"),
+        pytest.param({1: torch.zeros(1)}, "no named weights, only 1: Tensor", id="number-as-name"),
+        pytest.param(
+            {"weights": {"a": 3}}, "no named weights, only 'weights': dict", id="number-as-weight"
+        ),
+        pytest.param(
+            {"weights": {1: torch.zeros(1), "a": torch.zeros(1)}},
+            "1 unexpected (such as a)",
+            id="number-as-name-inside",
+        ),
+        pytest.param(
+            {f"prompt_encoder.point_embeddings.{n}.weight": torch.zeros(1, n) for n in range(4)}
+            | {"a": torch.zeros(1)},
+            "weights of another model",
+            id="point-kinds-of-different-sizes",
+        ),
         pytest.param({"weights": {}, "sizes": "huge"}, "unknown model 'huge'", id="unknown-sizes"),
         pytest.param({"a": torch.zeros(1)}, "weights of another model", id="foreign"),
         pytest.param(

@@ -10,6 +10,8 @@ from pycocotools import mask as coco_masks
 from mobilesam.__main__ import main
 from mobilesam.scenes import generate_scene
 
+PREDICT = ["predict", "--point", "1", "1", "--out"]
+
 
 @pytest.fixture
 def scene(tmp_path):
@@ -68,14 +70,27 @@ def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        pytest.param(["predict", "nothing.png", "--point", "1", "1"], "no image at", id="no-image"),
-        pytest.param(["predict", __file__], "nothing to segment", id="no-prompt"),
+        pytest.param([*PREDICT, "a.png", "nothing.png"], "no image at", id="no-image"),
+        pytest.param(
+            ["predict", "--out", "a.png", "scene.png"], "nothing to segment", id="no-prompt"
+        ),
+        pytest.param([*PREDICT, "a.foo", "scene.png"], "cannot write a.foo", id="no-format"),
+        pytest.param([*PREDICT, "no/a.png", "scene.png"], "cannot write no/a.png", id="no-folder"),
+        pytest.param(["evaluate", "--coco", "gone.json"], "'gone.json'", id="no-instances"),
     ],
 )
-def test_mistakes_are_one_line(arguments, words, tmp_path, capsys):
-    status = main([*arguments, "--checkpoint", "demo", "--out", str(tmp_path / "out.png")])
+def test_mistakes_are_one_line(scene, arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    status = main([*arguments, "--checkpoint", "demo"])
     assert status == 1
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
     assert words in printed
     assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "2.5", "many"])
+def test_evaluate_needs_a_scene(count, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", "--checkpoint", "demo", "--scenes", count])
+    assert f"'{count}' is not a whole number from 1 on" in capsys.readouterr().err

@@ -83,6 +83,14 @@ def test_embedding_is_immutable_and_knows_its_size(embedding):
         embedding.size_hw = (1, 1)
 
 
+def test_embeddings_and_masks_are_equal_only_to_themselves(demo_predictor, scene, embedding):
+    assert embedding != demo_predictor.embed(scene.image)
+    click = {"points_xy": [[150, 100]], "point_labels": [1]}
+    masks = demo_predictor.predict(embedding, **click)
+    assert masks != demo_predictor.predict(embedding, **click)
+    assert {embedding, masks} == {masks, embedding}  # as keys, which needs a hash
+
+
 def test_concurrent_answers_equal_serial_ones(demo_predictor):
     """32 threads embed and predict different images at once; nothing leaks between them."""
     scenes = [generate_scene(10_000_100 + n, (64 + 8 * n, 256 - 4 * n)) for n in range(THREADS)]
@@ -116,6 +124,17 @@ def test_concurrent_answers_equal_serial_ones(demo_predictor):
         pytest.param({"points_xy": [1, 2], "point_labels": [1]}, r"\(N, 2\)", id="flat-point"),
         pytest.param({"points_xy": [[1, 2]], "point_labels": [2]}, "1 .on. or 0", id="label-2"),
         pytest.param({"points_xy": [[1, math.nan]], "point_labels": [1]}, "finite", id="point-nan"),
+        pytest.param(
+            {"points_xy": [[1, 2], [3]], "point_labels": [1, 1]},
+            "points_xy must be an array",
+            id="ragged-points",
+        ),
+        pytest.param(
+            {"points_xy": [[1, 2]], "point_labels": ["on"]},
+            "point_labels must be an array",
+            id="text-label",
+        ),
+        pytest.param({"box_xyxy": "abcd"}, "box_xyxy must be an array", id="text-box"),
         pytest.param({"box_xyxy": [1, 2, 3]}, "4 finite numbers", id="box-of-three"),
         pytest.param({"box_xyxy": [1, 2, math.inf, 4]}, "4 finite numbers", id="box-inf"),
         pytest.param({"box_xyxy": [5, 2, 5, 4]}, "left < right", id="box-without-width"),

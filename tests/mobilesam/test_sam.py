@@ -29,6 +29,7 @@ def picture(tmp_path_factory):
     ("prompt", "objects"),
     [
         pytest.param({"points": [900, 370], "labels": [1]}, 1, id="one-object-one-click"),
+        pytest.param({"points": [900, 370], "labels": 1}, 1, id="label-without-a-list"),
         pytest.param({"points": [[400, 370], [900, 370]], "labels": [1, 1]}, 2, id="two-objects"),
         pytest.param(
             {"points": [[[400, 370], [900, 370]]], "labels": [[1, 1]]},
@@ -64,6 +65,14 @@ def test_two_objects_have_the_masks_of_two_calls(model, picture):
         np.testing.assert_array_equal(both.masks[index], alone.masks[0])
 
 
+def test_results_are_equal_only_to_themselves(model, picture):
+    result = model.predict(picture, points=[[400, 370], [900, 370]])
+    assert result == result  # noqa: PLR0124 - the comparison itself is tested
+    assert result != model.predict(picture, points=[[400, 370], [900, 370]])
+    assert result[0] not in result
+    assert len({result, result[0]}) == 2
+
+
 def test_boxes_bound_their_masks(model, picture):
     result = model.predict(picture, points=[[400, 370], [900, 370]])
     for mask, (x0, y0, x1, y1) in zip(result.masks, result.boxes_xyxy.astype(int), strict=True):
@@ -93,6 +102,13 @@ def test_plot_draws_only_where_the_masks_are(model, picture, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(path)), drawn)
 
 
+@pytest.mark.parametrize("name", ["out.foo", "out", "nothing/out.png"])
+def test_save_names_the_file_that_it_cannot_write(model, picture, tmp_path, name):
+    result = model.predict(picture, points=[900, 370])
+    with pytest.raises(ImageError, match=f"cannot write .*{name}"):
+        result.save(tmp_path / name)
+
+
 def test_image_file_is_turned_upright(model, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -106,6 +122,24 @@ def test_image_file_is_turned_upright(model, tmp_path):
         pytest.param({}, "nothing to segment", id="nothing"),
         pytest.param({"points": [1, 2, 3]}, "got shape", id="three-numbers"),
         pytest.param({"points": [[1, 2]], "labels": [1, 1]}, "one number per point", id="labels"),
+        pytest.param(
+            {"points": [[1, 2], [3, 4]], "labels": [[1, 0]]},
+            r"one number per point, got shapes \(1, 2\) and \(2, 2\)",
+            id="labels-of-one-object-for-two",
+        ),
+        pytest.param(
+            {"bboxes": [1, 2, 3, 4], "labels": [1]}, "one number per point", id="labels-of-a-box"
+        ),
+        pytest.param({"points": [[1, 2], [3]]}, "points must be an array", id="ragged-points"),
+        pytest.param({"points": ["a", "b"]}, "points must be an array", id="text-points"),
+        pytest.param(
+            {"points": [[1, 2]], "labels": [[1], 2]}, "labels must be an array", id="ragged-labels"
+        ),
+        pytest.param(
+            {"points": [1, 2], "labels": ["in"]}, "labels must be an array", id="text-labels"
+        ),
+        pytest.param({"bboxes": [[1], [2, 3]]}, "bboxes must be an array", id="ragged-boxes"),
+        pytest.param({"bboxes": {"x": 1}}, "bboxes must be an array", id="dict-as-boxes"),
         pytest.param({"bboxes": [1, 2, 3]}, "bboxes must be", id="box-of-three"),
         pytest.param(
             {"points": [[1, 2], [3, 4]], "bboxes": [0, 0, 5, 5]}, "2 objects", id="counts"
