@@ -254,7 +254,7 @@ class Trainer:
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(prog="python -m mobilesam.train_demo", description=__doc__)
-    parser.add_argument("--steps", type=int, default=8000, help="steps in all (default: 8000)")
+    parser.add_argument("--steps", type=int, default=5600, help="steps in all (default: 5600)")
     parser.add_argument("--scenes", type=int, default=6000, help="scenes to paint (default: 6000)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, prompts and scenes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
