@@ -98,7 +98,8 @@ def run_demo(*, checkpoint: str, backend_port: int) -> None:
         BackendError: something did not start, ended by itself, or refused the test click.
     """
     _bypass_proxies()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell script's background job starts with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     HOME.mkdir(exist_ok=True)
     try:

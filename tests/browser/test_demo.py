@@ -35,10 +35,15 @@ def test_demo_starts_stops_and_starts_again(folder):
         assert _project(folder, first) == PICTURES
         assert "already running" in _refusal_of_second(folder)
         children = _children(demo)
-        demo.send_signal(signal.SIGTERM)
+        demo.send_signal(signal.SIGINT)
         assert demo.wait(TIMEOUT_S) == 0
         assert len(children) == 2
         assert not any(map(_is_alive, children))
+
+    with _demo(folder) as demo:
+        _said_until_ready(demo)
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(TIMEOUT_S) == 0
 
     with _demo(folder) as demo:
         again = _said_until_ready(demo)
