@@ -8,7 +8,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import requests
@@ -172,21 +171,7 @@ def _click_once(server: LabelStudio, backend_id: int, task_id: int) -> NDArray[n
         BackendError: no such mask came back.
     """
     height, width = data.coins().shape
-    click: dict[str, Any] = {
-        "id": "test-click",
-        "type": "keypointlabels",
-        "from_name": "point",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "is_positive": True,
-        "value": {
-            "x": 100 * COIN_XY[0] / width,
-            "y": 100 * COIN_XY[1] / height,
-            "keypointlabels": ["Object"],
-        },
-    }
+    click = projects.key_point(COIN_XY, (height, width))
     regions = projects.ask_backend(server, backend_id, task_id, [click])
     for region in regions:
         if region["type"] == "brushlabels":

@@ -56,13 +56,16 @@ class Embedder:
             self._enter(key, job, Urgency.ANNOTATOR)
         return job.result.result()
 
-    def find_known(self, key: EmbeddingKey) -> Embedding | None:
-        """Return an embedding that is kept, or wait for one that is being computed, or None."""
+    def find_kept(self, key: EmbeddingKey) -> Embedding | None:
+        """Return an embedding that is kept, or None, without waiting."""
+        return self.cache.get(key) if key in self.cache else None
+
+    def find_pending(self, key: EmbeddingKey) -> Embedding | None:
+        """Wait for an embedding that is being computed; None if it is not."""
         with self._lock:
-            embedding = self.cache.get(key)
             job = self._pending.get(key)
-            if embedding is not None or job is None:
-                return embedding
+            if job is None:
+                return None
             self._enter(key, job, Urgency.ANNOTATOR)
         return job.result.result()
 

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 from backend.errors import LabelStudioError
 from backend.image_faults import LABEL_STUDIO_PATH, WantedImage
 from backend.label_studio import Connections, LabelStudio
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 from backend.transport import (
     Answer,
     BodyTooLargeError,
@@ -21,7 +21,6 @@ from backend.transport import (
 
 MAX_REDIRECTS = 5
 REDIRECTS = (301, 302, 303, 307, 308)
-MEGABYTE = 2**20
 
 
 class ImageLoader:

@@ -1,9 +1,7 @@
 """Tasks and prompts to predictions: the one place where the other modules meet."""
 
 import logging
-import threading
 import time
-from collections import OrderedDict
 from typing import Any, Self
 
 import numpy as np
@@ -11,12 +9,13 @@ import numpy as np
 from backend.cache import EmbeddingCache
 from backend.embedder import Embedder
 from backend.errors import PromptError, RequestError
-from backend.images import MEGABYTE, ImageLoader
+from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.prompts import Prompt, read_prompts
+from backend.recent import RecentMap
 from backend.regions import mask_region
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 from backend.task_images import TaskImages
 from backend.workers import Urgency
 from mobilesam import Masks, Predictor
@@ -49,7 +48,7 @@ class Segmenter:
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )
-        self._last_objects = _LastObjects()
+        self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -183,7 +182,7 @@ class Segmenter:
         self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
     ) -> Masks:
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
-        prompt = self._last_objects.completed(key, prompt)
+        prompt = self._completed(key, prompt)
         embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
@@ -194,41 +193,25 @@ class Segmenter:
             box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
         )
 
-
-class _LastObjects:
-    """The last object of each task and label, which negative clicks alone refine.
-
-    Label Studio does not say who clicks: two annotators on one task share its last object.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[ObjectKey, tuple[Prompt, float]] = OrderedDict()
-
-    def completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
+    def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.
 
         Negative points alone are added to the last object, and are not remembered with it: Label
-        Studio sends those that are still on the page again.
+        Studio sends those that are still on the page again. It does not say who clicks: two
+        annotators on one task share its last object.
 
         Raises:
             PromptError: only negative points, and no object that they could refine.
         """
-        now = time.monotonic()
-        with self._lock:
-            if prompt.needs_last_object:
-                last, until = self._seen.get(key, (None, 0.0))
-                if last is not None and now < until:
-                    return prompt.refining(last)
-            else:
-                self._seen.pop(key, None)
-                self._seen[key] = (prompt, now + OBJECT_REMEMBERED_FOR_S)
-                while len(self._seen) > OBJECTS_REMEMBERED:
-                    self._seen.popitem(last=False)
-                return prompt
-        raise PromptError(
-            f"task {key[1]} has only negative points with the labels {list(key[4])}, "
-            "and no object of these labels to take them from",
-            remedy="click on the object first, then off it",
-            reason="Negative points need an object: click on it first",
-        )
+        if not prompt.needs_last_object:
+            self._last_objects.put(key, prompt, lifetime_s=OBJECT_REMEMBERED_FOR_S)
+            return prompt
+        last = self._last_objects.get(key)
+        if last is None:
+            raise PromptError(
+                f"task {key[1]} has only negative points with the labels {list(key[4])}, "
+                "and no object of these labels to take them from",
+                remedy="click on the object first, then off it",
+                reason="Negative points need an object: click on it first",
+            )
+        return prompt.refining(last)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from backend.errors import SettingsError
 
+MEGABYTE = 2**20  # what MB means in every setting
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 

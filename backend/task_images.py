@@ -4,8 +4,6 @@ import functools
 import hashlib
 import logging
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -16,6 +14,7 @@ from backend.embedder import Embedder
 from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
+from backend.recent import RecentMap
 from backend.transport import on_one_line
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding, Predictor
@@ -59,7 +58,7 @@ class TaskImages:
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
-        self._addresses = _AddressBook()
+        self._addresses: RecentMap[Place, EmbeddingKey] = RecentMap(ADDRESSES_KEPT)
         self._lock = threading.Lock()
         self._fetching: dict[Place, Future[Fetched]] = {}
         self._background = Workers("prepare", BACKGROUND_FETCHES)
@@ -80,8 +79,8 @@ class TaskImages:
             BusyError: too many clicks wait for images already.
         """
         place = (project, task["id"], _address(task, tag, item_index))
-        key = self._addresses.key(place)
-        embedding = None if key is None else self._embedder.cache.get(key)
+        key = self._addresses.get(_shortened(place))
+        embedding = None if key is None else self._embedder.find_kept(key)
         if embedding is not None:
             return embedding
         if not self._waiting_room.acquire(blocking=False):
@@ -90,7 +89,7 @@ class TaskImages:
                 remedy="click again in a moment; if it lasts, look into the log for slow images",
             )
         try:
-            embedding = None if key is None else self._embedder.find_known(key)
+            embedding = None if key is None else self._embedder.find_pending(key)
             if embedding is None:
                 embedding = self._embedder.find(*self._fetch_once(place))
             return embedding
@@ -106,7 +105,7 @@ class TaskImages:
     def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         try:
             place = (project, task["id"], _address(task, tag, None))
-            key = self._addresses.key(place)
+            key = self._addresses.get(_shortened(place))
             if key is None or not self._embedder.has(key):
                 self._embedder.prepare(*self._fetch_once(place), urgency)
         except BackendError as error:
@@ -135,34 +134,14 @@ class TaskImages:
         project, task_id, address = place
         data = self._loader.fetch(address, task_id=task_id, project=project)
         key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
-        self._addresses.note(place, key)
+        # What an address held is remembered, so that the next click on it fetches nothing.
+        self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
         def compute() -> Embedding:
             image = decode_image(data, name=f"image of task {task_id}", max_pixels=self._max_pixels)
             return self._predictor.embed(image)
 
         return key, compute
-
-
-class _AddressBook:
-    """Which image content was last seen at an address."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: OrderedDict[Place, tuple[EmbeddingKey, float]] = OrderedDict()
-
-    def key(self, place: Place) -> EmbeddingKey | None:
-        with self._lock:
-            key, until = self._seen.get(_shortened(place), (None, 0.0))
-            return key if time.monotonic() < until else None
-
-    def note(self, place: Place, key: EmbeddingKey) -> None:
-        short = _shortened(place)
-        with self._lock:
-            self._seen.pop(short, None)
-            self._seen[short] = (key, time.monotonic() + TRUSTED_FOR_S)
-            while len(self._seen) > ADDRESSES_KEPT:
-                self._seen.popitem(last=False)
 
 
 def _shortened(place: Place) -> Place:

@@ -26,19 +26,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from backend import projects
 from backend.brush import decode_brush
 from backend.child_process import ChildProcess, free_port
 from mobilesam import Predictor
 from mobilesam.prompt_sampling import central_point, intersection_over_union
 from mobilesam.scenes import Scene, generate_scene
 
-LABEL_CONFIG = """
-<View>
-  <Image name="image" value="$image"/>
-  <KeyPointLabels name="point" toName="image" smart="true"><Label value="Object"/></KeyPointLabels>
-  <BrushLabels name="mask" toName="image" smart="false"><Label value="Object"/></BrushLabels>
-</View>
-"""
 START_TIMEOUT_S = 120
 FIRST_PORT = 19090
 HEALTH_INTERVAL_S = 0.05
@@ -137,22 +131,11 @@ def service(checkpoint: str, log: Path) -> tuple[ChildProcess, str]:
 def click(url: str, images: str, task: Task, index: int, *, is_first: bool) -> Click:
     """Send one click as Label Studio does, and check its answer."""
     height, width = task.scene.image.shape[:2]
-    x, y = task.points_xy[index]
-    region = {
-        "id": f"{task.number}-{index}",
-        "type": "keypointlabels",
-        "from_name": "point",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "is_positive": True,
-        "value": {"x": 100 * x / width, "y": 100 * y / height, "keypointlabels": ["Object"]},
-    }
+    region = projects.key_point(task.points_xy[index], (height, width))
     body = {
         "tasks": [{"id": task.number, "data": {"image": f"{images}/{task.number}.png"}}],
         "project": "1.0",
-        "label_config": LABEL_CONFIG,
+        "label_config": projects.LABELING_CONFIG,
         "params": {"context": {"result": [region]}},
     }
     started = time.perf_counter()

@@ -56,7 +56,8 @@ class Masks:
 
     `logits` is (K, 256, 256) float32 over the square model input, before the threshold at 0;
     `logits[k:k+1]` can be fed back as `mask_logits`. `scores` is (K,) float32, the IoU that the
-    model expects of each mask.
+    model expects of each mask. `size_hw` is the image's height and width, `input_size` the side of
+    the model input, all in pixels.
     """
 
     logits: NDArray[np.float32]
