@@ -10,9 +10,11 @@
     │   ├── ImageUnreachableError          not found, refused, timed out, no address
     │   ├── ImageUndecodableError          fetched, but not a picture
     │   └── ImageTooLargeError             more bytes or pixels than the settings allow
-    ├── BrushError                    422
+    ├── MaskError                     422
     │   ├── MaskShapeError                 a mask that is not (H, W)
-    │   └── RunLengthError                 an rle that is damaged or of another size
+    │   ├── RunLengthError                 an rle that is damaged or of another size
+    │   ├── BitmaskError                   a bitmask's PNG that is damaged or of another size
+    │   └── PolygonError                   a ring that encloses nothing, or is off the image
     ├── BusyError                     503  more clicks at once than there is room for
     └── LabelStudioError              502  Label Studio's API refused or did not answer
 
@@ -114,24 +116,36 @@ class ImageTooLargeError(ImageError):
     reason = "Image too large"
 
 
-class BrushError(BackendError, ValueError):
-    """A mask or a run-length list that the brush codec cannot work on."""
+class MaskError(BackendError, ValueError):
+    """A mask, or what a region stores of one, that the codecs cannot work on."""
 
     status = 422
-    code = "brush"
-    reason = "Brush mask cannot be used"
+    code = "mask"
+    reason = "Mask cannot be used"
 
 
-class MaskShapeError(BrushError):
+class MaskShapeError(MaskError):
     """A mask is not 2-D, or one of its sides is 0."""
 
     code = "mask_shape"
 
 
-class RunLengthError(BrushError):
+class RunLengthError(MaskError):
     """A run-length list is damaged, or belongs to a mask of another size."""
 
     code = "run_length"
+
+
+class BitmaskError(MaskError):
+    """A bitmask's data URL is no PNG, is damaged, or belongs to a mask of another size."""
+
+    code = "bitmask"
+
+
+class PolygonError(MaskError):
+    """A ring has too few points or infinite ones, or lies far off the image."""
+
+    code = "polygon"
 
 
 class BusyError(BackendError):
