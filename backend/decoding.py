@@ -7,7 +7,8 @@ Color profiles are left aside, as the official MobileSAM pipeline leaves them.
 """
 
 import io
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -70,6 +71,46 @@ def decode_image(data: bytes, *, name: str, max_pixels: int) -> NDArray[np.uint8
         raise
     except Exception as error:  # Pillow's decoders raise whatever damaged bytes lead them to
         raise _undecodable(name, _what_came(data, error)) from error
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says of itself: `size_hw` in pixels as displayed.
+
+    `is_turned` tells that EXIF turns it: a reader that does not look there sees other sides.
+    """
+
+    format: str
+    size_hw: tuple[int, int]
+    is_turned: bool
+
+
+def read_header(file: BinaryIO, *, name: str, max_pixels: int) -> ImageHeader:
+    """Read an image file's header.
+
+    Args:
+        file: at its beginning.
+        name: what the errors call it.
+        max_pixels: largest width times height that is taken.
+
+    Raises:
+        ImageTooLargeError: more than `max_pixels`.
+        ImageUndecodableError: not a picture.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as picture:
+            _check_size(picture.size, name=name, max_pixels=max_pixels)
+            if picture.format in ("PNG", "TIFF"):
+                picture.load()  # a PNG's EXIF may follow the pixels; a TIFF is turned here
+            width, height = picture.size
+            orientation = _orientation(picture)
+            size_hw = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+            return ImageHeader(str(picture.format), size_hw, orientation in range(2, 9))
+    except ImageError:
+        raise
+    except Exception as error:  # as in `decode_image`
+        file.seek(0)
+        raise _undecodable(name, _what_came(file.read(), error)) from error
 
 
 def _undecodable(name: str, found: str) -> ImageUndecodableError:

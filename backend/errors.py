@@ -15,6 +15,8 @@
     │   ├── RunLengthError                 an rle that is damaged or of another size
     │   ├── BitmaskError                   a bitmask's PNG that is damaged or of another size
     │   └── PolygonError                   a ring that encloses nothing, or is off the image
+    ├── DatasetError                  422  labelled data that cannot be read or written
+    │   └── RegionError                    one region of it
     ├── BusyError                     503  more clicks at once than there is room for
     └── LabelStudioError              502  Label Studio's API refused or did not answer
 
@@ -146,6 +148,21 @@ class PolygonError(MaskError):
     """A ring has too few points or infinite ones, or lies far off the image."""
 
     code = "polygon"
+
+
+class DatasetError(BackendError):
+    """Labelled data that goes out of Label Studio or into it cannot be read or written."""
+
+    status = 422
+    code = "dataset"
+    reason = "Data set cannot be used"
+
+
+class RegionError(DatasetError):
+    """A region of a task has no shape that a data set could hold."""
+
+    code = "region"
+    reason = "Region cannot be used"
 
 
 class BusyError(BackendError):

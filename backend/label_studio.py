@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -57,24 +58,56 @@ class LabelStudio:
         self._token_is_set = token_is_set
         # "refresh" is a personal access token, "access" what it is exchanged for.
         self._kind = _claims(token or "").get("token_type", "legacy")
-        self._http: httpx.Client | None = None
         self._lock = threading.Lock()
         self._access: _Access | None = None
         self._running: Future[_Access] | None = None
 
     @functools.cached_property
+    def _http(self) -> httpx.Client:
+        return httpx.Client(auth=_Authorization(self), timeout=API_TIMEOUT_S, follow_redirects=True)
+
+    @functools.cached_property
     def api(self) -> ApiClient:
         """The SDK's client for this server, authorized as `authorization` says."""
-        self._http = httpx.Client(
-            auth=_Authorization(self), timeout=API_TIMEOUT_S, follow_redirects=True
-        )
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
         return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
 
+    def get_json(self, path: str) -> Any:
+        """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
+
+        Args:
+            path: below the base address, with its query.
+
+        Raises:
+            LabelStudioError: it refused, or did not answer with JSON.
+        """
+        return self._json("GET", path, None)
+
+    def post_json(self, path: str, payload: Any) -> Any:
+        """Send JSON to the API and return what it answers; raises like `get_json`."""
+        return self._json("POST", path, payload)
+
+    def _json(self, method: str, path: str, payload: Any) -> Any:
+        place = path.partition("?")[0]
+        try:
+            response = self._http.request(method, self.url + path, json=payload)
+            if response.is_success:
+                return response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise self.unreachable(f"did not answer {place} ({error})") from error
+        answer = Answer(response.status_code, response.headers, response.content[:ERROR_BYTES])
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise self.refused(answer)
+        said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
+        raise LabelStudioError(
+            f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
+            + on_one_line(said[:500]),
+            remedy="check that the project exists and that the token's user may change it",
+        )
+
     def close(self) -> None:
         """Close the connections of `api`, which cannot be used after that."""
-        if self._http is not None:
-            self._http.close()
+        self._http.close()
 
     def authorization(self, *, deadline: Deadline | None = None, refused: str | None = None) -> str:
         """Make the value of the Authorization header for a request to this server.

@@ -53,6 +53,11 @@ class MaskControl:
     labels_control: str | None
     labels: tuple[str, ...] | None
 
+    @property
+    def shape(self) -> str:
+        """What its regions are: "brush", whether it has labels of its own or not."""
+        return self.region_type.removesuffix("labels")
+
     def takes(self, labels: tuple[str, ...]) -> bool:
         """Whether a mask with these labels (or with none) can be given to this control."""
         return self.labels is None or set(labels) <= set(self.labels)
@@ -64,11 +69,16 @@ class MaskControl:
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """What masks need to know of a labeling config; images by name, the rest in order of use."""
+    """What masks need to know of a labeling config; images by name, the rest in order of use.
+
+    `labels` are those of all controls that make regions, in the order of the config, each with the
+    attributes of its first `<Label>` tag.
+    """
 
     images: Mapping[str, ImageTag]
     prompt_controls: tuple[PromptControl, ...]
     mask_controls: tuple[MaskControl, ...]
+    labels: Mapping[str, Mapping[str, str]]
 
     def require_usable(self) -> None:
         """Check that at least one image can be prompted and can take the masks.
@@ -178,7 +188,19 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
             if control.region_type == region_type
             for mask_control in _mask_controls(control, controls)
         ),
+        labels=_all_labels(interface, images),
     )
+
+
+def _all_labels(
+    interface: LabelInterface, images: Mapping[str, ImageTag]
+) -> dict[str, Mapping[str, str]]:
+    labels: dict[str, Mapping[str, str]] = {}
+    for tag in interface.controls:
+        if tag.tag.lower().endswith("labels") and set(tag.to_name) & set(images):
+            for label, found in tag.labels_attrs.items():
+                labels.setdefault(label, found.attr)
+    return labels
 
 
 class _Control(NamedTuple):

@@ -1,6 +1,7 @@
 """Label Studio projects in which a click gives a mask: config, pictures, connected backend."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +13,7 @@ from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
 from backend.transport import (
     ERROR_BYTES,
+    Answer,
     BodyTooLargeError,
     Deadline,
     TransportError,
@@ -74,11 +76,29 @@ def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
         for project in server.api.projects.list():
             if project.title == title:
                 return int(project.id)
-        project = server.api.projects.create(
+    return create_project(server, title, LABELING_CONFIG, instruction=instruction)
+
+
+def create_project(
+    server: LabelStudio, title: str, labeling_config: str, *, instruction: str = ""
+) -> int:
+    """Create a project.
+
+    Args:
+        server: where to.
+        title: of the project; others may have the same.
+        labeling_config: its XML.
+        instruction: HTML that annotators are shown; none if empty.
+
+    Returns:
+        The project's id.
+    """
+    with _explained(server, f"create the project {title!r}"):
+        project: Any = server.api.projects.create(
             title=title,
-            label_config=LABELING_CONFIG,
+            label_config=labeling_config,
             expert_instruction=instruction,
-            show_instruction=True,
+            show_instruction=bool(instruction),
         )
         return int(project.id)
 
@@ -100,18 +120,43 @@ def upload_pictures(
     missing = {name: content for name, content in pictures.items() if name not in known}
     if not missing:
         return known
-    with _explained(server, f"take {len(missing)} pictures"):
-        answer = exchange(
-            "POST",
-            f"{server.url}/api/projects/{project_id}/import",
-            deadline=Deadline(UPLOAD_TIMEOUT_S),
-            max_bytes=ERROR_BYTES,
-            headers={"Authorization": server.authorization()},
-            files=list(missing.items()),
-        )
-        if answer.status != HTTPStatus.CREATED:
-            raise ApiError(status_code=answer.status, body=answer.body.decode(errors="replace"))
+    _upload(server, f"/api/projects/{project_id}/import", list(missing.items()))
     return _tasks_by_picture(server, project_id, pictures)
+
+
+def upload_files(
+    server: LabelStudio, project_id: int, files: Sequence[tuple[str, bytes]]
+) -> list[str]:
+    """Upload image files to a project without making tasks of them.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        files: file name and content.
+
+    Returns:
+        For each file what a task's data holds to show it.
+    """
+    answer = _upload(server, f"/api/projects/{project_id}/import?commit_to_project=false", files)
+    ids = json.loads(answer.body)["file_upload_ids"]
+    if len(ids) != len(files):
+        raise LabelStudioError(
+            f"Label Studio at {without_secrets(server.url)} took {len(ids)} of {len(files)} files",
+            remedy="see which kinds of files it takes",
+        )
+    uploads = [server.get_json(f"/api/import/file-upload/{number}") for number in ids]
+    return [f"/data/{upload['file']}" for upload in uploads]
+
+
+def import_tasks(server: LabelStudio, project_id: int, tasks: Sequence[dict[str, Any]]) -> None:
+    """Make tasks, with the annotations and predictions that they bring.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        tasks: as Label Studio's JSON import takes them.
+    """
+    server.post_json(f"/api/projects/{project_id}/import", tasks)
 
 
 def connect_backend(server: LabelStudio, project_id: int, backend_url: str) -> int:
@@ -195,6 +240,21 @@ def key_point(xy: tuple[float, float], size_hw: tuple[int, int]) -> dict[str, An
             "keypointlabels": ["Object"],
         },
     }
+
+
+def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
+    with _explained(server, f"take {len(files)} pictures"):
+        answer = exchange(
+            "POST",
+            f"{server.url}{path}",
+            deadline=Deadline(UPLOAD_TIMEOUT_S),
+            max_bytes=ERROR_BYTES,
+            headers={"Authorization": server.authorization()},
+            files=files,
+        )
+        if answer.status != HTTPStatus.CREATED:
+            raise ApiError(status_code=answer.status, body=answer.body.decode(errors="replace"))
+    return answer
 
 
 def _tasks_by_picture(

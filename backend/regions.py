@@ -1,5 +1,6 @@
 """Masks as the regions that Label Studio 1.23 draws."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -43,20 +44,35 @@ def mask_region(
     }
     if prompt.item_index is not None:  # without it, the mask is not shown on its page
         common["item_index"] = prompt.item_index
-    labels = list(prompt.labels)
-    shape: dict[str, Any] = {"format": "rle", "rle": encode_brush(mask)}
-    if control.labels_control == control.name:
-        shape[control.region_type] = labels
-    results = [
-        {**common, "from_name": control.name, "type": control.region_type, "value": shape},
-    ]
-    if labels and control.labels_control != control.name:
-        results.append(
-            {
-                **common,
-                "from_name": control.labels_control,
-                "type": "labels",
-                "value": {"labels": labels},
-            }
-        )
-    return results
+    value = {"format": "rle", "rle": encode_brush(mask)}
+    return list(labelled_results(control, common, value, prompt.labels))
+
+
+def labelled_results(
+    control: MaskControl, common: dict[str, Any], value: dict[str, Any], labels: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Give a region its labels, as the editor stores them: in its own result, or in a second one.
+
+    Args:
+        control: that the region is of.
+        common: what both results have: id, to_name, size and so on.
+        value: the shape.
+        labels: of the region; may be none.
+
+    Yields:
+        The region's results, ready for JSON.
+    """
+    own = control.labels_control == control.name
+    yield {
+        **common,
+        "from_name": control.name,
+        "type": control.region_type,
+        "value": {**value, control.region_type: list(labels)} if own else value,
+    }
+    if labels and not own:
+        yield {
+            **common,
+            "from_name": control.labels_control,
+            "type": "labels",
+            "value": {"labels": list(labels)},
+        }

@@ -130,7 +130,8 @@ def exchange(
             url,
             headers={**own_headers, **(headers or {})},
             json=payload,
-            files=[(name, (name, content)) for name, content in files],
+            # Label Studio takes one file of each field, so that none may share its name.
+            files=[(f"file{index}", file) for index, file in enumerate(files)],
             timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
             stream=True,
         ) as response:

@@ -75,5 +75,5 @@ def test_python_example_runs(tmp_path, monkeypatch):
 def test_house_in_the_design_is_the_house_that_stands():
     design = (ROOT / "docs" / "design.md").read_text()
     for package in ("backend", "mobilesam"):
-        modules = {module.name for module in (ROOT / package).glob("*.py")} - {"__init__.py"}
+        modules = {module.name for module in (ROOT / package).rglob("*.py")} - {"__init__.py"}
         assert [name for name in sorted(modules) if name not in design] == []

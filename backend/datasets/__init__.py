@@ -1,0 +1,1 @@
+"""Labelled data sets out of Label Studio and into it: COCO and YOLO."""

@@ -1,0 +1,233 @@
+"""One labelled task -> the COCO images and annotations that it gives."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_masks
+
+from backend.datasets.annotation_choice import AnnotationChoice, Standing
+from backend.datasets.image_fields import ImageFields, Place, is_on
+from backend.datasets.image_files import FoundImage, ImageFiles, TaskImage
+from backend.datasets.labelled_regions import SHAPES, LabelledRegion, read_regions
+from backend.datasets.labelled_tasks import LabelledTask
+from backend.datasets.region_shapes import (
+    DECIMALS,
+    Rle,
+    has_ring,
+    key_point_xy,
+    region_ring,
+    region_rle,
+    rings_rle,
+)
+from backend.errors import DatasetError, ImageError, MaskError, RegionError
+from backend.polygons import mask_polygons
+
+NOT_ANNOTATED = "images that nobody has annotated, exported without masks (see --annotated-only)"
+UNLABELED = "unlabeled"  # the category of regions without a label
+
+
+_Annotated = tuple[LabelledRegion, Mapping[str, Any]]  # a region, and the annotation it is of
+
+
+@dataclass(frozen=True)
+class RegionRules:
+    """How regions leave.
+
+    Args:
+        shapes: those that do.
+        polygons: whether areas are polygons instead of run lengths.
+        tolerance_px: how far a polygon's outline may be from the mask's.
+        alpha: pixels of brushes and bitmasks whose alpha is greater are the object.
+    """
+
+    shapes: frozenset[str] = frozenset(SHAPES)
+    polygons: bool = False
+    tolerance_px: float = 1.0
+    alpha: int = 127
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What could not be exported, and why."""
+
+    task_id: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"task {self.task_id}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class ConvertedImage:
+    """One image with its annotations, as COCO has them but for `id`, `image_id` and category:
+
+    `label` stands where `category_id` will.
+    """
+
+    image: TaskImage
+    found: FoundImage
+    annotations: list[dict[str, Any]]
+
+
+@dataclass
+class ConvertedTask:
+    """All that a task gives. `left_aside` counts what was left out on purpose, by reason."""
+
+    images: list[ConvertedImage] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    left_aside: Counter[str] = field(default_factory=Counter)
+
+
+class TaskConverter:
+    """Converts tasks. Safe under threads.
+
+    Args:
+        choice: which annotations count.
+        fields: where a task's images are.
+        files: looks at the image files.
+        rules: how regions leave.
+        annotated_only: whether images that nobody has annotated yet stay behind.
+    """
+
+    def __init__(
+        self,
+        choice: AnnotationChoice,
+        fields: ImageFields,
+        files: ImageFiles,
+        rules: RegionRules,
+        *,
+        annotated_only: bool,
+    ) -> None:
+        self._choice = choice
+        self._fields = fields
+        self._files = files
+        self._rules = rules
+        self._annotated_only = annotated_only
+
+    def convert(self, task: LabelledTask) -> ConvertedTask:
+        """Convert a task; what cannot be exported becomes a problem, and the rest goes on."""
+        converted = ConvertedTask()
+        standing, annotations = self._choice.choose(task)
+        if standing is Standing.LEFT_OUT:
+            converted.left_aside["tasks skipped, or without an annotation that counts"] += 1
+            return converted
+        if standing is Standing.NOT_ANNOTATED:
+            if self._annotated_only:
+                converted.left_aside["images that nobody has annotated"] += 1
+                return converted
+            converted.left_aside[NOT_ANNOTATED] += 1
+        regions = list(self._regions(task, annotations, converted))
+        try:
+            images = self._fields.images(task, [region for region, _ in regions])
+        except DatasetError as error:
+            converted.problems.append(Problem(task.id, str(error)))
+            return converted
+        by_place: dict[Place, list[_Annotated]] = {place: [] for place in images}
+        for region, annotation in regions:
+            place = next((found for found in images if is_on(region, found)), None)
+            if place is not None:
+                by_place[place].append((region, annotation))
+            else:
+                fault = region.fault(
+                    f"the task has no image {region.to_name!r}, page {region.item_index}"
+                )
+                converted.problems.append(Problem(task.id, str(fault)))
+        for place, image in images.items():
+            self._convert_image(image, by_place[place], converted)
+        return converted
+
+    def _regions(
+        self, task: LabelledTask, annotations: Sequence[Mapping[str, Any]], converted: ConvertedTask
+    ) -> Iterator[_Annotated]:
+        for annotation in annotations:
+            for region in read_regions(annotation.get("result")):
+                if isinstance(region, RegionError):
+                    converted.problems.append(Problem(task.id, str(region)))
+                elif region.is_prompt:
+                    converted.left_aside["clicks of smart tools that were saved as key points"] += 1
+                elif region.shape not in self._rules.shapes:
+                    converted.left_aside[f"{region.shape} regions, by --shapes"] += 1
+                else:
+                    yield region, annotation
+
+    def _convert_image(
+        self,
+        image: TaskImage,
+        regions: Sequence[_Annotated],
+        converted: ConvertedTask,
+    ) -> None:
+        size_hw = regions[0][0].size_hw if regions else image.size_hw
+        try:
+            found = self._files.find(image, size_hw)
+        except ImageError as error:
+            if size_hw is None:
+                why = f"the size of its image is not known: {error}; or give --image-root"
+            else:
+                why = str(error)
+            converted.problems.append(Problem(image.task_id, why))
+            return
+        annotations: list[dict[str, Any]] = []
+        for region, annotation in regions:
+            try:
+                if region.size_hw != found.size_hw:
+                    drawn_on, this = _times(region.size_hw), _times(found.size_hw)
+                    raise region.fault(f"it was drawn on {drawn_on} pixels, the image has {this}")
+                annotations += self._annotations(region, annotation)
+            except (RegionError, MaskError) as error:
+                converted.problems.append(Problem(image.task_id, str(error)))
+        converted.images.append(ConvertedImage(image, found, annotations))
+
+    def _annotations(
+        self, region: LabelledRegion, annotation: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Make a region's COCO annotation; one for each label where it has several."""
+        shape = self._key_point(region) if region.shape == "keypoint" else self._area(region)
+        score = region.score if region.score is not None else annotation.get("score")
+        more: dict[str, Any] = {"annotation_id": annotation.get("id"), "region_id": region.id}
+        if type(score) in (int, float):
+            more["score"] = score
+        for label in region.labels or (UNLABELED,):
+            yield {"label": label, **shape, **more}
+
+    def _key_point(self, region: LabelledRegion) -> dict[str, Any]:
+        x, y = key_point_xy(region)
+        return {
+            "segmentation": [],
+            "area": 0,
+            "bbox": [x, y, 0, 0],
+            "iscrowd": 0,
+            "keypoints": [x, y, 2],  # 2: labelled and visible
+            "num_keypoints": 1,
+        }
+
+    def _area(self, region: LabelledRegion) -> dict[str, Any]:
+        rle = region_rle(region, alpha=self._rules.alpha)
+        segmentation: Any = rle
+        if coco_masks.area(rle) == 0:
+            raise region.fault("it covers no pixel")
+        is_crowd = int(region.coco.get("iscrowd") == 1)  # crowds are run lengths, by the format
+        if self._rules.polygons and not is_crowd:
+            segmentation = self._rings(region, rle)
+            rle = rings_rle(segmentation, region.size_hw)
+        return {
+            "segmentation": segmentation,
+            "area": int(coco_masks.area(rle)),
+            "bbox": [float(number) for number in coco_masks.toBbox(rle)],
+            "iscrowd": is_crowd,
+        }
+
+    def _rings(self, region: LabelledRegion, rle: Rle) -> list[list[float]]:
+        if has_ring(region):
+            return [region_ring(region)]
+        mask = np.asarray(coco_masks.decode(rle)).astype(bool)
+        return [
+            [round(float(number), DECIMALS) for number in ring.ravel()]
+            for ring in mask_polygons(mask, tolerance_px=self._rules.tolerance_px)
+        ]
+
+
+def _times(size_hw: tuple[int, int]) -> str:
+    return f"{size_hw[1]} x {size_hw[0]}"

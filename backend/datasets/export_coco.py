@@ -1,0 +1,235 @@
+"""Annotations out of Label Studio: a project or an export file -> COCO, or a YOLO folder."""
+
+import enum
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from backend.datasets.annotation_choice import AnnotationChoice
+from backend.datasets.coco_file import write_coco
+from backend.datasets.conversion import (
+    ConvertedImage,
+    ConvertedTask,
+    Problem,
+    RegionRules,
+    TaskConverter,
+)
+from backend.datasets.image_fields import ImageFields
+from backend.datasets.image_files import FileNames, ImageFiles, Transfer
+from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
+from backend.datasets.spool import ALL, Spool, SpooledImage
+from backend.datasets.yolo_seg import write_yolo_seg
+from backend.errors import DatasetError, ImageError
+from backend.images import ImageLoader
+from backend.label_studio import Connections, LabelStudio
+from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.settings import Settings
+
+THREADS = 4  # fetch and decode at once
+TASKS_AHEAD = 16  # converted and not yet written
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Format(enum.StrEnum):
+    """What is written."""
+
+    COCO = "coco"
+    YOLO_SEG = "yolo-seg"
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and how; the command line's help says what each means.
+
+    Exactly one of `project_id` and `export_file` is given. `labeling_config` is the path of an XML
+    file; a project brings its own.
+    """
+
+    out: Path
+    project_id: int | None = None
+    export_file: Path | None = None
+    labeling_config: Path | None = None
+    format: Format = Format.COCO
+    choice: AnnotationChoice = AnnotationChoice()  # noqa: RUF009 - frozen
+    rules: RegionRules = RegionRules()  # noqa: RUF009 - frozen
+    annotated_only: bool = False
+    images: Transfer = Transfer.NONE
+    image_root: Path | None = None
+    validation: float = 0.0
+    seed: int = 0
+
+
+@dataclass
+class ExportReport:
+    """What was written, and what was not. `left_aside` counts what was left out on purpose."""
+
+    files: list[Path] = field(default_factory=list)
+    images: int = 0
+    annotations: int = 0
+    categories: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    left_aside: Counter[str] = field(default_factory=Counter)
+
+
+def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
+    """Export.
+
+    Args:
+        options: what and how.
+        settings: how Label Studio is reached, and the bounds of an image.
+
+    Raises:
+        DatasetError: the export file, the labeling config or the folder cannot be used.
+        LabelStudioError: Label Studio refused or did not answer.
+    """
+    connections = Connections(settings)
+    with closing(_Server(connections)) as server:
+        source: ExportFile | ProjectTasks
+        if options.export_file is not None:
+            source = ExportFile(options.export_file)
+            config = _config_of_file(options.labeling_config)
+            title = f"Label Studio export {options.export_file.name}"
+        else:
+            source = ProjectTasks(server.get(), options.project_id or 0)
+            config = parse_labeling_config(source.labeling_config)
+            title = f"Label Studio project {options.project_id}"
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            with Spool(options.out) as spool:
+                report = _fill(spool, source, config, options, settings, connections)
+                _write(spool, config, options, report, title)
+        except OSError as error:
+            raise DatasetError(
+                f"cannot write to {str(options.out)!r}: {error.strerror or error}",
+                remedy="give another folder with --out, or make room in this one",
+            ) from error
+    return report
+
+
+class _Server:
+    """The Label Studio of the settings, asked for only where it is needed."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._server = connections.find("")
+
+    def get(self) -> LabelStudio:
+        if self._server is None:
+            raise DatasetError(
+                "a project is exported from Label Studio, and LABEL_STUDIO_URL is not set",
+                remedy="set it and LABEL_STUDIO_API_KEY, or give an export file with --from",
+            )
+        return self._server
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+
+def _config_of_file(path: Path | None) -> LabelingConfig | None:
+    if path is None:
+        return None
+    try:
+        return parse_labeling_config(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"cannot read the labeling config {str(path)!r}: {error}",
+            remedy="save Settings > Labeling Interface > Code to a file and give that",
+        ) from error
+
+
+def _fill(
+    spool: Spool,
+    source: ExportFile | ProjectTasks,
+    config: LabelingConfig | None,
+    options: ExportOptions,
+    settings: Settings,
+    connections: Connections,
+) -> ExportReport:
+    """Convert all tasks, and put image files where they are wanted."""
+    files = ImageFiles(
+        options.images,
+        ImageLoader(settings, connections),
+        options.image_root,
+        max_pixels=settings.max_pixels,
+    )
+    is_yolo = options.format is Format.YOLO_SEG
+    converter = TaskConverter(
+        options.choice,
+        ImageFields(config),
+        files,
+        options.rules,
+        annotated_only=options.annotated_only,
+    )
+    names = FileNames(distinct_stems=is_yolo)
+    report = ExportReport()
+
+    def place(converted: ConvertedImage) -> None:
+        image = converted.image
+        file_name = names.name(image, converted.found.header)
+        try:
+            files.place(converted.found, options.out / "images" / file_name, name=str(image))
+        except ImageError as error:
+            report.problems.append(Problem(image.task_id, str(error)))
+            return
+        spool.add(converted, file_name)
+
+    with tqdm(total=source.size, unit=source.unit, unit_scale=True, disable=None) as bar:
+        converted: ConvertedTask
+        for converted in _map_ahead(converter.convert, source.tasks(bar.update)):
+            report.problems += converted.problems
+            report.left_aside += converted.left_aside
+            for image in converted.images:
+                place(image)
+    return report
+
+
+def _write(
+    spool: Spool,
+    config: LabelingConfig | None,
+    options: ExportOptions,
+    report: ExportReport,
+    title: str,
+) -> None:
+    categories = spool.categories({} if config is None else config.labels)
+    splits = spool.split(options.validation, options.seed)
+    report.images, report.annotations = spool.images, spool.annotations
+    report.categories = len(categories)
+    if options.format is Format.YOLO_SEG:
+        left_out = write_yolo_seg(options.out, spool.read(), categories, splits)
+        report.left_aside += Counter(
+            {"key points and crowds, which YOLO has no place for": left_out}
+        )
+        report.annotations -= left_out
+        report.files.append(options.out / "data.yaml")
+        return
+    for split, numbers in splits.items():
+        name = "instances.json" if split == ALL else f"instances_{split}.json"
+
+        def read(numbers: set[int] = numbers) -> Iterable[SpooledImage]:
+            return (spooled for spooled in spool.read() if spooled.id in numbers)
+
+        write_coco(options.out / name, read, categories, description=title)
+        report.files.append(options.out / name)
+
+
+def _map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Map in threads, in order, with only a few results waiting."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > TASKS_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

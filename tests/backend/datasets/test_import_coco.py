@@ -1,0 +1,284 @@
+"""import-coco from end to end, and back through export-coco."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_label_studio import Host
+from fake_model import png
+from pycocotools.coco import COCO
+from test_coco_reader import BOX, CATEGORY, IMAGE, SQUARE, compressed
+
+from backend.brush import decode_brush
+from backend.cli import main
+from backend.datasets.coco_tasks import Shape, make_labeling_config
+from backend.labeling_config import parse_labeling_config
+
+COCO_SMALL = Path(__file__).parents[4] / "shared" / "data" / "coco_small"
+DOG = {"id": 3, "name": 'Dog & "Co" <1>', "supercategory": ""}
+MASK = {**BOX, "segmentation": compressed(SQUARE)}
+
+
+@pytest.fixture(autouse=True)
+def _no_label_studio(monkeypatch):
+    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def coco_file(folder, *annotations, images=(IMAGE,), categories=(CATEGORY, DOG)):
+    path = folder / "instances.json"
+    content = {"images": images, "categories": categories, "annotations": annotations}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def import_(folder, source, *options):
+    """Exit status, and the tasks that were written."""
+    out = folder / "tasks.json"
+    status = main(
+        ["import-coco", str(source), "--out", str(out), "--image-url", "http://h/", *options]
+    )
+    return status, json.loads(out.read_text()) if out.exists() else None
+
+
+def exported(folder):
+    """The COCO file that comes back of what was imported."""
+    config = ["--labeling-config", str(folder / "tasks.xml")]
+    out = ["--out", str(folder / "back")]
+    assert main(["export-coco", "--from", str(folder / "tasks.json"), *out, *config]) == 0
+    return COCO(folder / "back" / "instances.json")
+
+
+def identical_masks(before, after):
+    """How many annotations have the same mask, category and file name, of how many."""
+    images = {image["file_name"]: image for image in after.imgs.values()}
+    same = 0
+    for image in before.imgs.values():
+        again = images[image["file_name"]]
+        assert (again["height"], again["width"]) == (image["height"], image["width"])
+        pairs = zip(
+            before.loadAnns(before.getAnnIds(image["id"])),
+            after.loadAnns(after.getAnnIds(again["id"])),
+            strict=True,
+        )
+        same += sum(
+            first["category_id"] == second["category_id"]
+            and first["iscrowd"] == second["iscrowd"]
+            and np.array_equal(before.annToMask(first), after.annToMask(second))
+            for first, second in pairs
+        )
+    return same, len(before.anns)
+
+
+@pytest.mark.parametrize("kind", ["annotations", "predictions"])
+def test_object_becomes_a_brush_region(tmp_path, kind):
+    status, [task] = import_(tmp_path, coco_file(tmp_path, MASK), "--as", kind)
+    assert status == 0
+    assert task["data"] == {"image": "http://h/a.jpg"}
+    [holder] = task[kind]
+    [region] = holder["result"]
+    assert (region["type"], region["from_name"], region["to_name"]) == (
+        "brushlabels",
+        "mask",
+        "image",
+    )
+    assert region["value"]["brushlabels"] == ["Cat"]
+    np.testing.assert_array_equal(decode_brush(region["value"]["rle"], 40, 60), SQUARE)
+
+
+def test_score_of_a_prediction_is_kept(tmp_path):
+    scored = [{**MASK, "id": number, "score": number / 10} for number in (2, 4)]
+    _, [task] = import_(tmp_path, coco_file(tmp_path, *scored), "--as", "predictions")
+    [prediction] = task["predictions"]
+    assert prediction["score"] == pytest.approx(0.3)
+    assert [region["score"] for region in prediction["result"]] == [0.2, 0.4]
+
+
+def test_box_without_mask_becomes_a_rectangle(tmp_path):
+    _, [task] = import_(tmp_path, coco_file(tmp_path, BOX))
+    [region] = task["annotations"][0]["result"]
+    assert (region["type"], region["from_name"]) == ("rectanglelabels", "box")
+    assert exported(tmp_path).anns[1]["bbox"] == BOX["bbox"]
+
+
+def test_image_without_objects_is_not_taken_for_annotated(tmp_path):
+    _, [task] = import_(tmp_path, coco_file(tmp_path))
+    assert "annotations" not in task
+
+
+@pytest.mark.parametrize("shape", ["brush", "bitmask", "polygon"])
+def test_shape_can_be_chosen_and_comes_back(tmp_path, shape):
+    source = coco_file(tmp_path, {**BOX, "segmentation": [[5.1, 10, 25, 10.3, 25, 20.7]]})
+    _, [task] = import_(tmp_path, source, "--shape", shape)
+    [region] = task["annotations"][0]["result"]
+    assert region["type"] == f"{shape}labels"
+    assert identical_masks(COCO(source), exported(tmp_path)) == (1, 1)
+
+
+def test_crowd_comes_back_as_one(tmp_path):
+    source = coco_file(tmp_path, {**MASK, "iscrowd": 1})
+    import_(tmp_path, source)
+    assert identical_masks(COCO(source), exported(tmp_path)) == (1, 1)
+
+
+def test_categories_come_back_with_ids_and_supercategories(tmp_path):
+    import_(tmp_path, coco_file(tmp_path, MASK))
+    assert list(exported(tmp_path).cats.values()) == [CATEGORY, DOG]
+
+
+def test_labeling_config_of_the_categories_can_be_clicked():
+    config = parse_labeling_config(make_labeling_config([CATEGORY, DOG], Shape.BRUSH))
+    config.require_usable()
+    assert list(config.labels) == ["Cat", DOG["name"]]
+
+
+def test_coco_small_comes_back_with_the_same_masks_categories_and_names(tmp_path):
+    source = COCO_SMALL / "instances.json"
+    if not source.exists():
+        pytest.skip("the shared data set coco_small is not here")
+    assert import_(tmp_path, source)[0] == 0
+    before, after = COCO(source), exported(tmp_path)
+    assert identical_masks(before, after) == (1118, 1118)
+    assert list(after.cats.values()) == list(before.cats.values())
+
+
+def test_own_labeling_config_is_used(tmp_path):
+    xml = (
+        '<View><Image name="i" value="$pic"/><Labels name="l" toName="i"><Label value="Cat"/>'
+        '</Labels><Brush name="b" toName="i"/></View>'
+    )
+    (tmp_path / "own.xml").write_text(xml)
+    source = coco_file(tmp_path, MASK, categories=[CATEGORY])
+    _, [task] = import_(tmp_path, source, "--labeling-config", str(tmp_path / "own.xml"))
+    assert task["data"] == {"pic": "http://h/a.jpg"}
+    brush, label = task["annotations"][0]["result"]
+    assert (brush["type"], label["type"]) == ("brush", "labels")
+    assert brush["id"] == label["id"]
+    assert label["value"]["labels"] == ["Cat"]
+
+
+@pytest.mark.parametrize(
+    ("xml", "words"),
+    [
+        pytest.param('<Image name="i" value="$i"/>', "no control that takes", id="no-control"),
+        pytest.param(
+            '<Image name="i" value="$i"/><BrushLabels name="b" toName="i"><Label value="Cow"/>'
+            "</BrushLabels>",
+            "no label 'Cat'",
+            id="no-label",
+        ),
+        pytest.param("<Image", "not XML", id="broken"),
+    ],
+)
+def test_labeling_config_that_does_not_fit_is_named(tmp_path, capsys, xml, words):
+    (tmp_path / "own.xml").write_text(f"<View>{xml}</View>")
+    options = ["--labeling-config", str(tmp_path / "own.xml")]
+    status, tasks = import_(tmp_path, coco_file(tmp_path, MASK), *options)
+    assert (status, tasks) == (1, None)
+    assert words in capsys.readouterr().err
+
+
+def test_damaged_annotations_are_listed_and_the_rest_comes_in(tmp_path, capsys):
+    damaged = {**MASK, "id": 7, "segmentation": compressed(SQUARE[:, :30])}
+    lost = {**MASK, "id": 8, "image_id": 99}
+    status, [task] = import_(tmp_path, coco_file(tmp_path, damaged, lost, MASK))
+    assert status == 3
+    assert len(task["annotations"][0]["result"]) == 1
+    said = capsys.readouterr().err
+    assert "2 could not be imported" in said
+    assert "a.jpg: annotation 7" in said
+    assert "annotation 8: no 99" in said
+
+
+def test_address_of_the_images_is_needed(tmp_path, capsys):
+    source = coco_file(tmp_path, MASK)
+    assert main(["import-coco", str(source), "--out", str(tmp_path / "t.json")]) == 1
+    assert "--image-url" in capsys.readouterr().err
+    assert not (tmp_path / "t.json").exists()
+
+
+@pytest.fixture
+def host(monkeypatch):
+    with Host().running() as host:
+        monkeypatch.setenv("LABEL_STUDIO_URL", host.url)
+        monkeypatch.setenv("LABEL_STUDIO_API_KEY", "0123456789abcdef")
+        yield host
+
+
+def played_project(host, known=()):
+    """A project as Label Studio answers for one; returns the list of what was imported."""
+    imported = []
+    tasks = [{"id": 1, "data": {"image": "x"}, "meta": {"coco": {"file_name": n}}} for n in known]
+    xml = make_labeling_config([CATEGORY, DOG], Shape.BRUSH)
+    uploads = []
+
+    def answer(request):
+        path, _, query = request.path.partition("?")
+        if path == "/api/projects/5/":
+            return json.dumps({"label_config": xml, "task_number": len(tasks)}).encode()
+        if path == "/api/tasks":
+            page, tasks[:] = list(tasks), []
+            return json.dumps({"tasks": page}).encode()
+        if path == "/api/projects/5/import" and "commit_to_project=false" in query:
+            names = [part.split(b'"')[0].decode() for part in request.body.split(b'filename="')[1:]]
+            numbers = [len(uploads) + index for index in range(len(names))]
+            uploads.extend(names)
+            return 201, {}, json.dumps({"file_upload_ids": numbers}).encode()
+        if path.startswith("/api/import/file-upload/"):
+            name = uploads[int(path.rpartition("/")[2])]
+            return json.dumps({"file": f"upload/5/{name}"}).encode()
+        assert path == "/api/projects/5/import"
+        imported.extend(json.loads(request.body))
+        return 201, {}, b"{}"
+
+    host.answer = answer
+    return imported
+
+
+def images_in(folder, *names):
+    for name in names:
+        path = folder / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(40, 60))
+    return [{**IMAGE, "id": number, "file_name": name} for number, name in enumerate(names, 4)]
+
+
+def to_project(folder, source):
+    options = ["--project", "5", "--image-root", str(folder / "pictures")]
+    return main(["import-coco", str(source), *options])
+
+
+def test_project_gets_its_images_uploaded(tmp_path, host):
+    imported = played_project(host)
+    images = images_in(tmp_path, "x/a.jpg", "y/a.jpg")
+    assert to_project(tmp_path, coco_file(tmp_path, MASK, images=images)) == 0
+    assert [task["data"]["image"] for task in imported] == ["/data/upload/5/a.jpg"] * 2
+    assert [task["meta"]["coco"]["file_name"] for task in imported] == ["x/a.jpg", "y/a.jpg"]
+    assert [len(task.get("annotations", ())) for task in imported] == [1, 0]
+
+
+def test_second_import_brings_only_what_is_missing(tmp_path, host, capsys):
+    imported = played_project(host, known=["a.jpg"])
+    images = images_in(tmp_path, "a.jpg", "b.jpg")
+    assert to_project(tmp_path, coco_file(tmp_path, images=images)) == 0
+    assert [task["meta"]["coco"]["file_name"] for task in imported] == ["b.jpg"]
+    assert "1 images were there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "../secret.jpg", "/etc/passwd"])
+def test_image_that_is_not_below_the_folder_stops_before_anything_is_sent(
+    tmp_path, host, capsys, name
+):
+    imported = played_project(host)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(png(40, 60))
+    source = coco_file(tmp_path, images=[{**IMAGE, "file_name": name}])
+    assert to_project(tmp_path, source) == 1
+    assert f"{name!r} is not in" in capsys.readouterr().err
+    assert imported == []
+
+
+def test_project_needs_a_label_studio(tmp_path, capsys):
+    assert main(["import-coco", str(coco_file(tmp_path, MASK)), "--new", "X"]) == 1
+    assert "LABEL_STUDIO_URL is not set" in capsys.readouterr().err

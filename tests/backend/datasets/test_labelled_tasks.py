@@ -1,0 +1,168 @@
+import json
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from fake_label_studio import Host, error
+
+from backend.datasets.labelled_tasks import ExportFile, LabelledTask, ProjectTasks
+from backend.errors import DatasetError, LabelStudioError
+from backend.label_studio import LabelStudio
+
+RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
+
+
+def read(path):
+    return list(ExportFile(path).tasks(lambda _bytes: None))
+
+
+def write(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_json_export_is_read_task_by_task():
+    first, *_, last = read(RECORDINGS / "export_ring.json")
+    assert (first.id, last.id) == (10, 12)
+    assert first.data == {"image": "/data/upload/4/6540a205-cat_remote.jpg"}
+    assert first.annotations[0]["result"][0]["id"] == "ringpart"
+
+
+@pytest.mark.parametrize("kind", ["own", "shared"])
+def test_json_min_gives_the_tasks_of_the_json_export(kind):
+    """Data, annotations and the shapes with their labels; JSON_MIN has no ids of regions."""
+    full = read(RECORDINGS / f"export_shapes_{kind}.json")
+    flat = read(RECORDINGS / f"export_shapes_{kind}_json_min.json")
+    for task, other in zip(full, flat, strict=True):
+        assert task.id == other.id
+        assert task.data.items() <= other.data.items()
+        for annotation, again in zip(task.annotations, other.annotations, strict=True):
+            assert annotation["id"] == again["id"]
+            assert annotation["updated_at"] == again["updated_at"]
+            assert shapes(annotation["result"]) == shapes(again["result"])
+
+
+def shapes(results):
+    """What each region of a known shape is, without its id."""
+    found = {}
+    for result in results:
+        if result["type"] not in ("choices", "labels"):
+            value = {key: item for key, item in result["value"].items() if "original" not in key}
+            found.setdefault(result["id"], (result["type"], json.dumps(value, sort_keys=True)))
+    return sorted(found.values())
+
+
+def test_json_min_joins_the_annotations_of_a_task(tmp_path):
+    records = [
+        {"id": 1, "image": "a.jpg", "annotation_id": 5, "annotator": 1},
+        {"id": 1, "image": "a.jpg", "annotation_id": 6, "annotator": 2},
+        {"id": 2, "image": "b.jpg"},
+    ]
+    tasks = read(write(tmp_path / "min.json", records))
+    assert [[found["id"] for found in task.annotations] for task in tasks] == [[5, 6], []]
+
+
+def test_tasks_that_were_not_imported_yet_are_numbered(tmp_path):
+    tasks = [{"data": {"image": name}, "annotations": []} for name in ("a.jpg", "b.jpg")]
+    assert [task.id for task in read(write(tmp_path / "tasks.json", tasks))] == [1, 2]
+
+
+def test_progress_reaches_the_size_of_the_file():
+    file = ExportFile(RECORDINGS / "export_ring.json")
+    read_bytes = []
+    list(file.tasks(read_bytes.append))
+    assert sum(read_bytes) == file.size
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("", "damaged", id="empty"),
+        pytest.param("{}", "no list of tasks", id="object"),
+        pytest.param('[{"id": 1, "data": {"image": "a"}, "annotations": [', "damaged", id="cut"),
+        pytest.param("<html></html>", "damaged", id="html"),
+        pytest.param([1, 2], "no data", id="numbers"),
+        pytest.param([{"id": "x", "image": "a.jpg"}], "'x'", id="json-min-without-number"),
+        pytest.param(
+            [{"id": 1, "data": {"image": "a"}, "annotations": {}}], None, id="no-annotations"
+        ),
+        pytest.param(
+            [{"id": 1, "data": {"image": "a"}, "annotations": [3]}], "annotations", id="number"
+        ),
+    ],
+)
+def test_export_file_that_is_none_is_named(tmp_path, content, words):
+    path = write(tmp_path / "export.json", content)
+    if words is None:
+        assert read(path)[0].annotations == []
+        return
+    with pytest.raises(DatasetError, match=words):
+        read(path)
+
+
+def test_missing_export_file_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"nowhere\.json': No such file"):
+        ExportFile(tmp_path / "nowhere.json")
+
+
+def test_empty_list_of_tasks_is_one(tmp_path):
+    assert read(write(tmp_path / "export.json", "[]")) == []
+
+
+@pytest.fixture
+def host():
+    with Host().running() as host:
+        yield host
+
+
+@pytest.fixture
+def server(host):
+    with closing(LabelStudio(host.url, "0123456789abcdef")) as server:
+        yield server
+
+
+def test_project_is_paged_by_id_so_that_changes_hide_no_task(host, server):
+    """Task 2 goes between two pages; with pages by number task 4 would never be seen."""
+    tasks = {number: {"id": number, "data": {"image": "a.jpg"}} for number in range(1, 8)}
+
+    def answer(request):
+        query = parse_qs(urlsplit(request.path).query)
+        if "query" not in query:
+            return b'{"label_config": "<View/>", "task_number": 7}'
+        after = json.loads(query["query"][0])["filters"]["items"][0]["value"]
+        assert query["fields"] == ["all"]
+        assert query["resolve_uri"] == ["false"]
+        page = [task for number, task in sorted(tasks.items()) if number > after][:3]
+        if after == 0:
+            del tasks[2]
+        return json.dumps({"tasks": page}).encode()
+
+    host.answer = answer
+    counted = []
+    found = list(ProjectTasks(server, 5).tasks(counted.append))
+    assert [task.id for task in found] == [1, 2, 3, 4, 5, 6, 7]
+    assert sum(counted) == 7
+
+
+def test_imported_names_are_those_that_tasks_note(host, server):
+    tasks = [
+        {"id": 1, "data": {"image": "a"}, "meta": {"coco": {"file_name": "x/a.jpg"}}},
+        {"id": 2, "data": {"image": "b"}, "meta": {}},
+    ]
+    pages = [json.dumps({"tasks": tasks}).encode(), b'{"tasks": []}']
+    host.answer = lambda request: (
+        pages.pop(0) if "query" in request.path else b'{"label_config": "", "task_number": 2}'
+    )
+    assert ProjectTasks(server, 5).imported_names() == {"x/a.jpg"}
+
+
+def test_project_that_is_not_there_is_named(host, server):
+    host.answer = lambda _request: error(404, "No Project matches the given query.")
+    with pytest.raises(LabelStudioError, match=r"404 to /api/projects/5/: No Project matches"):
+        ProjectTasks(server, 5)
+
+
+def test_task_of_another_type_is_named():
+    with pytest.raises(DatasetError, match="'drafts' of task 3"):
+        LabelledTask.from_json({"id": 3, "data": {"image": "a"}, "drafts": "none"})

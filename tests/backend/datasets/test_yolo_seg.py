@@ -1,0 +1,103 @@
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import shapely
+from test_export_coco import SIZE_HW, export, region, saved, square, task
+
+from backend.datasets.yolo_seg import joined_ring
+
+
+def labels(folder, split="train"):
+    """File stem -> its lines, each as class and ring (N, 2) in pixels."""
+    height, width = SIZE_HW
+    found = {}
+    for path in sorted((folder / "labels" / split).rglob("*.txt")):
+        rows = [line.split() for line in path.read_text().splitlines()]
+        found[path.stem] = [
+            (int(row[0]), np.array(row[1:], float).reshape(-1, 2) * (width, height)) for row in rows
+        ]
+    return found
+
+
+def drawn(ring):
+    """As Ultralytics draws it, at ten times the size."""
+    canvas = np.zeros((SIZE_HW[0] * 10, SIZE_HW[1] * 10), np.uint8)
+    cv2.fillPoly(canvas, [np.round(ring * 10).astype(np.int32)], 1)
+    return canvas[5::10, 5::10].astype(bool)
+
+
+def test_folder_is_what_ultralytics_trains_on(tmp_path):
+    source = saved(
+        tmp_path,
+        task(1, region(square(), label="Dog"), region(square(left=30), 2)),
+        task(2),
+        {**task(3, region(square())), "data": {"image": "http://host.invalid/gone.png"}},
+    )
+    out = tmp_path / "yolo"
+    status, _ = export(out, source, "--format", "yolo-seg")
+    assert status == 3  # the third image cannot be fetched
+    assert sorted(path.name for path in (out / "images" / "train").iterdir()) == [
+        "task_1.png",
+        "task_2.png",
+    ]
+    found = labels(out)
+    assert [(number, len(ring)) for number, ring in found["task_1"]] == [(1, 4), (0, 4)]
+    np.testing.assert_array_equal(drawn(found["task_1"][0][1]), square())
+    assert found["task_2"] == []
+    data = (out / "data.yaml").read_text()
+    assert f"path: {json.dumps(str(out.resolve()))}\n" in data
+    assert re.findall(r"^ +\d+: .*", data, re.MULTILINE) == ['  0: "Cat"', '  1: "Dog"']
+    assert "train: images/train\nval: images/train\n" in data
+
+
+def test_split_has_images_and_labels_side_by_side(tmp_path):
+    source = saved(tmp_path, *(task(number, region(square())) for number in range(1, 6)))
+    export(tmp_path / "yolo", source, "--format", "yolo-seg", "--val", "0.4")
+    for split, count in (("train", 3), ("val", 2)):
+        images = sorted(path.stem for path in (tmp_path / "yolo/images" / split).iterdir())
+        assert len(images) == count
+        assert images == list(labels(tmp_path / "yolo", split))
+    assert "val: images/val" in (tmp_path / "yolo/data.yaml").read_text()
+
+
+def test_object_with_hole_and_parts_is_one_line(tmp_path):
+    mask = square(hole=True) | square(left=35)
+    source = saved(tmp_path, task(1, region(mask)))
+    export(tmp_path / "yolo", source, "--format", "yolo-seg", "--tolerance", "0")
+    [(_, ring)] = labels(tmp_path / "yolo")["task_1"]
+    wrong = drawn(ring) ^ mask
+    assert wrong.sum() <= 20  # fillPoly draws the bridge and the slit a pixel of its canvas wide
+
+
+def test_key_points_have_no_place_and_are_counted(tmp_path, capsys):
+    point = {
+        **region(square()),
+        "type": "keypointlabels",
+        "value": {"x": 1, "y": 1, "keypointlabels": ["Cat"]},
+    }
+    export(tmp_path / "yolo", saved(tmp_path, task(1, point)), "--format", "yolo-seg")
+    assert labels(tmp_path / "yolo")["task_1"] == []
+    assert "note: 1 key points and crowds" in capsys.readouterr().err
+
+
+SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], float)
+
+
+@pytest.mark.parametrize(
+    ("rings", "area"),
+    [
+        pytest.param([SQUARE], 100, id="one"),
+        pytest.param([SQUARE, SQUARE + 20], 200, id="two"),
+        pytest.param([SQUARE, SQUARE * 2 + 20, SQUARE - 40, SQUARE + 50], 700, id="four"),
+        pytest.param([SQUARE, SQUARE + 5], 175, id="overlapping"),
+        pytest.param([SQUARE, SQUARE + 10], 200, id="touching-at-a-corner"),
+        pytest.param([SQUARE[[0, 2, 1, 3]]], 50, id="crossing-itself"),
+    ],
+)
+def test_joined_ring_is_simple_and_covers_all_parts(rings, area):
+    polygon = shapely.Polygon(joined_ring(rings))
+    assert polygon.is_valid
+    assert polygon.area == pytest.approx(area, abs=0.5)

@@ -1,0 +1,202 @@
+"""A data set into a real Label Studio and out of it again, beside Label Studio's own export."""
+
+import io
+import json
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_masks
+from pycocotools.coco import COCO
+
+from backend.cli import main
+from backend.demo import png_bytes
+from mobilesam.scenes import generate_scene
+
+pytestmark = pytest.mark.browser
+
+SIZE_HW = (480, 640)
+CATEGORIES = [
+    {"id": 7, "name": "Zebra", "supercategory": "animal"},
+    {"id": 3, "name": "Coin", "supercategory": ""},
+]
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory):
+    """A COCO file and its images: scenes, a ring with a second part, dots, a line, an empty one."""
+    folder = tmp_path_factory.mktemp("data_set")
+    ring, dots = np.zeros((2, *SIZE_HW), bool)
+    ring[100:300, 100:300] = True
+    ring[150:250, 150:250] = False
+    ring[100:200, 400:500] = True
+    dots[10, 10] = dots[400, 20:120] = True
+    scene, other = (generate_scene(seed, SIZE_HW) for seed in (9, 10))
+    masks = {"scene.png": [*scene.masks, ring], "deep/other.webp": [dots], "empty.png": []}
+    (folder / "deep").mkdir()
+    (folder / "scene.png").write_bytes(png_bytes(scene.image))
+    (folder / "empty.png").write_bytes(png_bytes(other.image))
+    webp = cv2.imencode(".webp", other.image[:, :, ::-1])[1]
+    (folder / "deep" / "other.webp").write_bytes(webp.tobytes())
+    content = {"categories": CATEGORIES, "images": [], "annotations": []}
+    for number, (name, found) in enumerate(masks.items(), 1):
+        height, width = SIZE_HW
+        content["images"].append(
+            {"id": number, "file_name": name, "height": height, "width": width}
+        )
+        content["annotations"] += [
+            annotation(len(content["annotations"]) + index, number, mask)
+            for index, mask in enumerate(found, 1)
+        ]
+    (folder / "instances.json").write_text(json.dumps(content))
+    return folder
+
+
+def annotation(number, image_id, mask):
+    rle = coco_masks.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": CATEGORIES[number % 2]["id"],
+        "segmentation": {"size": list(SIZE_HW), "counts": rle["counts"].decode()},
+        "bbox": coco_masks.toBbox(rle).tolist(),
+        "area": int(mask.sum()),
+        "iscrowd": 0,
+    }
+
+
+@pytest.fixture(scope="module")
+def project_id(api, data_set):
+    """The data set in a new project, as import-coco puts it there."""
+    before = {project.id for project in api.api.projects.list()}
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LABEL_STUDIO_URL", api.url)
+        environment.setenv("LABEL_STUDIO_API_KEY", api.authorization().partition(" ")[2])
+        arguments = ["--new", "From COCO", "--image-root", str(data_set)]
+        assert main(["import-coco", str(data_set / "instances.json"), *arguments]) == 0
+    [project_id] = {project.id for project in api.api.projects.list()} - before
+    return project_id
+
+
+@pytest.fixture
+def out(api, project_id, tmp_path, monkeypatch):
+    """The folder of an export of that project, with images."""
+    monkeypatch.setenv("LABEL_STUDIO_URL", api.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", api.authorization().partition(" ")[2])
+    options = ["--project", str(project_id), "--out", str(tmp_path), "--images", "download"]
+    assert main(["export-coco", *options]) == 0
+    return tmp_path
+
+
+def test_export_of_what_was_imported_is_the_same(data_set, out):
+    before, after = COCO(data_set / "instances.json"), COCO(out / "instances.json")
+    assert list(after.cats.values()) == CATEGORIES
+    names = [image["file_name"] for image in before.imgs.values()]
+    assert [image["file_name"] for image in after.imgs.values()] == names
+    for name in names:
+        assert (out / "images" / name).read_bytes() == (data_set / name).read_bytes()
+    assert len(after.anns) == len(before.anns)
+    for number, found in before.anns.items():
+        again = after.anns[number]
+        assert again["category_id"] == found["category_id"]
+        assert (again["area"], again["bbox"]) == (found["area"], found["bbox"])
+        np.testing.assert_array_equal(after.annToMask(again), before.annToMask(found))
+
+
+def test_label_studios_own_export_beside_ours(api, project_id, data_set, out):
+    """Print the table of docs/coco.md: `pytest -s -k own_export tests/browser/test_coco.py`."""
+    truth, ours = COCO(data_set / "instances.json"), COCO(out / "instances.json")
+    archive = api._http.get(
+        f"{api.url}/api/projects/{project_id}/export?exportType=BRUSH_TO_COCO"
+    ).content
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        theirs = json.loads(files.read("result_coco.json"))
+        files_in_images = sum(name.startswith("images/") for name in files.namelist())
+    ring = next(found for found in truth.anns.values() if found["area"] == 40_000)
+    ours_ring = ours.anns[ring["id"]]
+    theirs_ring = [
+        found
+        for found in theirs["annotations"]
+        if found["image_id"] == 0 and found["bbox"][0] in (100, 400) and found["bbox"][1] == 100
+    ]
+    filled = sum(
+        int(coco_masks.area(coco_masks.merge(coco_masks.frPyObjects(polygons, *SIZE_HW))))
+        for polygons in (found["segmentation"] for found in theirs_ring)
+    )
+    rows = [
+        ("regions / annotations", len(theirs["annotations"]), len(ours.anns), len(truth.anns)),
+        ("annotations of the ring with a second part", len(theirs_ring), 1, 1),
+        ("pixels that its segmentation fills", filled, ours.annToMask(ours_ring).sum(), 40_000),
+        ("its area", [found["area"] for found in theirs_ring], ours_ring["area"], 40_000),
+        (
+            "identical masks",
+            sum(any(is_mask_of(t, m) for t in theirs["annotations"]) for m in masks_of(truth)),
+            sum(
+                np.array_equal(ours.annToMask(ours.anns[number]), truth.annToMask(found))
+                for number, found in truth.anns.items()
+            ),
+            len(truth.anns),
+        ),
+        ("images", len(theirs["images"]), len(ours.imgs), len(truth.imgs)),
+        ("image files", files_in_images, len(ours.imgs), len(truth.imgs)),
+        (
+            "categories",
+            [(c["id"], c["name"]) for c in theirs["categories"]],
+            [(c["id"], c["name"]) for c in ours.cats.values()],
+            [(c["id"], c["name"]) for c in CATEGORIES],
+        ),
+    ]
+    print("\n| | Label Studio's BRUSH_TO_COCO | export-coco | true |\n|---|---|---|---|")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+    for name, _, mine, true in rows:
+        assert mine == true, name
+
+
+def is_mask_of(found, mask):
+    polygons = [ring for ring in found["segmentation"] if len(ring) >= 6]
+    if not polygons:
+        return False
+    rle = coco_masks.merge(coco_masks.frPyObjects(polygons, *mask.shape))
+    return np.array_equal(coco_masks.decode(rle), mask)
+
+
+def masks_of(coco):
+    return [coco.annToMask(found) for found in coco.anns.values()]
+
+
+def test_imported_masks_are_drawn(labeling_page, api, project_id, data_set):
+    """Imported regions are where they belong, and can be selected."""
+    task = next(
+        task
+        for task in api.api.tasks.list(project=project_id)
+        if task.data["image"].endswith("scene.png")
+    )
+    page = labeling_page
+    page.open(project_id, task.id, size_hw=SIZE_HW)
+    page.save_screenshot("1_opened")
+    everything = np.any(masks_of_first_image(data_set), axis=0)
+    shown = page.seen()
+    page.hide_regions()
+    page.expect_mask(everything, before=shown)
+
+
+def masks_of_first_image(data_set):
+    coco = COCO(data_set / "instances.json")
+    return [coco.annToMask(found) for found in coco.loadAnns(coco.getAnnIds(imgIds=[1]))]
+
+
+def test_picture_of_exported_masks_over_their_image(out, request):
+    """Draw the picture of docs/coco.md."""
+    coco = COCO(out / "instances.json")
+    image = cv2.imread(str(out / "images" / coco.imgs[1]["file_name"]))
+    colors = np.random.default_rng(1).integers(60, 256, (20, 3))
+    for color, found in zip(colors, coco.loadAnns(coco.getAnnIds(imgIds=[1])), strict=False):
+        mask = coco.annToMask(found).astype(bool)
+        image[mask] = 0.35 * image[mask] + 0.65 * color
+        x, y, width, height = map(round, found["bbox"])
+        cv2.rectangle(image, (x, y), (x + width, y + height), color.tolist(), 1)
+    folder = request.config.rootpath / "runs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(folder / "exported_masks.png"), image)
