@@ -121,10 +121,11 @@ class TaskConverter:
             converted.left_aside[NOT_ANNOTATED] += 1
         regions = list(self._regions(task, annotations, converted))
         try:
-            images = self._fields.images(task, [region for region, _ in regions])
+            images, missing = self._fields.images(task, [region for region, _ in regions])
         except DatasetError as error:
             converted.problems.append(Problem(task.id, str(error)))
             return converted
+        converted.problems += [Problem(task.id, f"there is no image in {key!r}") for key in missing]
         by_place: dict[Place, list[_Annotated]] = {place: [] for place in images}
         for region, annotation in regions:
             place = next((found for found in images if is_on(region, found)), None)
@@ -223,10 +224,14 @@ class TaskConverter:
         if has_ring(region):
             return [region_ring(region)]
         mask = np.asarray(coco_masks.decode(rle)).astype(bool)
-        return [
-            [round(float(number), DECIMALS) for number in ring.ravel()]
-            for ring in mask_polygons(mask, tolerance_px=self._rules.tolerance_px)
-        ]
+        for tolerance_px in (self._rules.tolerance_px, 0):
+            rings = [
+                [round(float(number), DECIMALS) for number in ring.ravel()]
+                for ring in mask_polygons(mask, tolerance_px=tolerance_px)
+            ]
+            if coco_masks.area(rings_rle(rings, region.size_hw)):
+                break  # else the object is smaller than the tolerance
+        return rings
 
 
 def _times(size_hw: tuple[int, int]) -> str:

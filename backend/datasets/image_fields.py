@@ -29,26 +29,29 @@ class ImageFields:
 
     def images(
         self, task: LabelledTask, regions: Sequence[LabelledRegion]
-    ) -> dict[Place, TaskImage]:
+    ) -> tuple[dict[Place, TaskImage], list[str]]:
         """Find the images of a task.
 
         Args:
             task: with `data`.
             regions: of the task; they tell names of Image tags where there is no config.
 
+        Returns:
+            The images, and the fields of the data that should hold one and do not.
+
         Raises:
-            DatasetError: there is none, or several and no labeling config to tell them apart.
+            DatasetError: nothing tells where the images are, or which one a region is on.
         """
         images: dict[Place, TaskImage] = {}
+        missing: list[str] = []
         keys = self._keys(task, regions)
         for name, key in keys.items():
             value = task.data.get(key)
             pages = value if isinstance(value, list) else [value]
             for index, uri in enumerate(pages):
                 if not isinstance(uri, str) or not uri:
-                    raise DatasetError(
-                        f"there is no image in {key!r}", remedy="correct the task's data"
-                    )
+                    missing.append(key)
+                    continue
                 page = index if isinstance(value, list) else None
                 images[name, page] = TaskImage(task.id, uri, page, **_imported(task, page))
         if len(images) > 1 and any(region.to_name is None for region in regions):
@@ -56,7 +59,7 @@ class ImageFields:
                 f"it has {len(images)} images, and the export does not say which a region is on",
                 remedy="export the project as JSON instead of JSON_MIN",
             )
-        return images
+        return images, missing
 
     def _keys(self, task: LabelledTask, regions: Sequence[LabelledRegion]) -> dict[str | None, str]:
         """Image tag -> the field of the task's data that it shows."""

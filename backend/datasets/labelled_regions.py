@@ -54,7 +54,7 @@ def read_regions(results: Any) -> Iterator[LabelledRegion | RegionError]:
     """Join the results of one annotation to its regions, in their order.
 
     A `<Labels>` config keeps shape and labels in two results under one id. Results without a shape
-    (choices, texts) are no regions.
+    (choices, texts, relations) are no regions.
 
     Args:
         results: the `result` of an annotation, draft or prediction.
@@ -67,10 +67,12 @@ def read_regions(results: Any) -> Iterator[LabelledRegion | RegionError]:
         return
     joined: dict[str, list[dict[str, Any]]] = {}
     for index, result in enumerate(results):
-        if isinstance(result, dict) and isinstance(result.get("value"), dict):
+        if not isinstance(result, dict):
+            yield RegionError(f"result number {index + 1} is no object", remedy=REMEDY)
+        elif isinstance(result.get("value"), dict):
             joined.setdefault(str(result.get("id") or f"number {index + 1}"), []).append(result)
-        else:
-            yield RegionError(f"result number {index + 1} is no region", remedy=REMEDY)
+        elif _shape(result) is not None:  # others, such as relations, have none
+            yield RegionError(f"{_shape(result)} {result.get('id')!r} has no value", remedy=REMEDY)
     for region_id, parts in joined.items():
         shaped = [part for part in parts if _shape(part) is not None]
         if shaped:

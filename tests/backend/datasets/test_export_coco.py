@@ -208,6 +208,19 @@ def test_what_cannot_be_exported_is_listed_and_the_rest_goes_on(tmp_path, capsys
         assert words in said
 
 
+def test_image_that_a_task_lacks_does_not_hide_its_other_one(tmp_path, capsys):
+    config = tmp_path / "two.xml"
+    tags = "".join(f'<Image name="{name}" value="${name}"/>' for name in ("left", "right"))
+    brush = '<BrushLabels name="brush" toName="left"><Label value="Cat"/></BrushLabels>'
+    config.write_text(f"<View>{tags}{brush}</View>")
+    on_left = task(1, region(square(), to_name="left"))
+    on_left["data"] = {"left": PICTURE}
+    status, content = export(tmp_path, saved(tmp_path, on_left), "--labeling-config", config)
+    assert status == 3
+    assert "task 1: there is no image in 'right'" in capsys.readouterr().err
+    assert [found["area"] for found in content["annotations"]] == [400]
+
+
 def test_leftover_clicks_of_smart_tools_are_noted_and_not_exported(tmp_path, capsys):
     body = json.loads((RECORDINGS / "kp_empty_result.json").read_text())["body"]
     _, content = export(tmp_path, saved(tmp_path, *body["tasks"]), "--alpha", 127)
@@ -220,6 +233,15 @@ def test_shapes_can_be_chosen(tmp_path, capsys):
     _, content = export(tmp_path, source, "--shapes", "brush,polygon")
     assert [found["area"] for found in content["annotations"]] == [260, 384]
     assert "note: 1 ellipse regions, by --shapes" in capsys.readouterr().err
+
+
+def test_object_smaller_than_the_tolerance_keeps_its_pixels(tmp_path):
+    mask = np.zeros(SIZE_HW, bool)
+    mask[10, 10] = mask[20:22, 30:32] = True
+    source = saved(tmp_path, task(1, region(mask)))
+    _, content = export(tmp_path, source, "--segmentation", "polygon", "--tolerance", "9")
+    [annotation] = content["annotations"]
+    assert 1 <= annotation["area"] <= 5
 
 
 @pytest.mark.parametrize("tolerance", ["0", "1"])

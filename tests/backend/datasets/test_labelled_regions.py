@@ -64,7 +64,8 @@ def test_region_knows_its_page_and_what_it_was_imported_with():
 
 def test_choices_and_relations_are_no_regions():
     choice = {"id": "c", "type": "choices", "value": {"choices": ["good"]}}
-    assert list(read_regions([choice])) == []
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    assert list(read_regions([choice, relation])) == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_choices_and_relations_are_no_regions():
     [
         pytest.param(None, "no list", id="no-list"),
         pytest.param([7], "number 1", id="number"),
-        pytest.param([{"id": "a", "type": "brush"}], "number 1", id="no-value"),
+        pytest.param([{"id": "a", "type": "brush"}], "brush 'a' has no value", id="no-value"),
         pytest.param([{**RECTANGLE, "original_width": None}], "width None", id="no-width"),
         pytest.param([{**RECTANGLE, "original_height": 0}], "height 0", id="no-height"),
         pytest.param([{**RECTANGLE, "original_height": 10**9}], "height 10", id="absurd-height"),
