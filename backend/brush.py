@@ -175,10 +175,10 @@ def _run_edges(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
     # Most words are as the one before: they have no edge, if all their pixels are the same.
     differs = np.ones(words.size + 1, np.bool_)
     np.not_equal(words[1:], words[:-1], out=differs[1:-1])
-    at = np.flatnonzero(differs)  # and the end
+    at = np.flatnonzero(differs)  # and the end of all words
     mixed = words[at[:-1]] + 1 > 1  # neither no bit is set nor every bit
     repeated = np.flatnonzero(mixed & (np.diff(at) > 1))
-    if repeated.size:  # a pattern, or chance
+    if repeated.size:  # a pattern, or chance: what repeats has edges too
         for first, after in zip(at[repeated].tolist(), at[repeated + 1].tolist(), strict=True):
             differs[first:after] = True
         at = np.flatnonzero(differs)
@@ -255,8 +255,9 @@ def _write(
     # Codes share no bits, so a word is the sum of those that start in it: what a running sum
     # gains from word to word, even where it overflows. The last of them may go on in the next.
     sums = np.cumsum(pairs >> shifts)[last]
+    sums[1:] -= sums[:-1]
     word = at >> 6
-    words[word : word + last.size] += np.diff(sums, prepend=np.uint64(0))
+    words[word : word + last.size] += sums
     words[word + 1 : word + 1 + last.size] += pairs[last] << 64 - shifts[last]
     return int(ends[-1])
 
