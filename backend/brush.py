@@ -33,9 +33,9 @@ MAX_FIELD = 2**MAX_FIELD_BITS - 1
 HEADER_BITS = 53
 HEADER_BYTES = 7
 
-# Work goes in pieces whose temporary arrays stay in the processor's cache: fresh memory for whole
+BLOCK_PIXELS = 1 << 16  # where the object begins and ends is found in steps of so many
+# Runs go in pieces whose temporary arrays stay in the processor's cache: fresh memory for whole
 # arrays costs more than the arithmetic on them.
-PIXELS_AT_ONCE = 1 << 21  # a multiple of 64
 RUNS_AT_ONCE = 1 << 15  # even, so that every piece begins with a run of the same value
 
 # Every choice of four field sizes; a run is 4 values or more, so none needs only one bit.
@@ -45,7 +45,7 @@ FIELD_COSTS = np.where(
     FIELD_SIZES[:, :, None] >= np.arange(MAX_FIELD_BITS + 1), FIELD_SIZES[:, :, None], 1e6
 ).min(axis=1)
 # The values of runs in turn, for a piece of runs that begins with either.
-VALUES_IN_TURN = np.arange(RUNS_AT_ONCE + 1) % 2 * 255
+VALUES_IN_TURN = np.arange(RUNS_AT_ONCE + 1, dtype=np.uint32) % 2 * 255
 
 
 def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
@@ -81,16 +81,16 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     heads = (0b100 | kinds) << (sizes[kinds] + VALUE_BITS)
     widths = sizes[kinds] + (KIND_BITS + VALUE_BITS)
 
+    header = pixels.size * CHANNELS << 5 | VALUE_BITS - 1
+    for size in sizes.tolist():
+        header = header << 4 | size - 1
     bits = HEADER_BITS + int(widths @ counts)
-    words = np.zeros(bits // 32 + 2, np.uint64)  # 32 bits of the stream in each
-    words[0] = pixels.size * CHANNELS
-    for setting in (VALUE_BITS, *sizes.tolist()):
-        words[1] = words[1] << 4 | setting - 1
-    words[1] <<= 64 - HEADER_BITS
+    words = np.zeros(bits // 64 + 2, np.uint64)
+    words[0] = header << 64 - HEADER_BITS
     end = HEADER_BITS
     for block in blocks:
         end = _write(words, end, heads[block.needs] | block.tails, widths[block.needs])
-    return list(words.astype(">u4").tobytes()[: (bits + 7) // 8])
+    return list(words.astype(">u8").tobytes()[: (bits + 7) // 8])
 
 
 def decode_brush(
@@ -139,8 +139,8 @@ class _Spans(NamedTuple):
 class _Records(NamedTuple):
     """Records of runs whose field size is not chosen yet."""
 
-    needs: NDArray[np.int32]  # bits that the field needs, 0-16
-    tails: NDArray[np.int64]  # field and value
+    needs: NDArray[np.intp]  # bits that the field needs, 0-16
+    tails: NDArray[np.uint32]  # field and value
 
 
 def _check_mask(mask: NDArray[np.bool_]) -> None:
@@ -157,61 +157,108 @@ def _check_mask(mask: NDArray[np.bool_]) -> None:
         )
 
 
-def _run_edges(pixels: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _run_edges(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Find the first pixel of every run, and the end of the last.
 
     Args:
         pixels: (H * W,), row by row.
     """
-    edges: list[NDArray[np.int64]] = [] if pixels[0] else [np.zeros(1, np.int64)]
-    last = np.False_  # before the first pixel; if that is True, it is found as an edge
-    for start in range(0, pixels.size, PIXELS_AT_ONCE):
-        piece = pixels[start : start + PIXELS_AT_ONCE]
-        packed = np.packbits(piece, bitorder="little")
-        packed.resize(-(-packed.size // 8) * 8, refcheck=False)  # whole words, filled with zeros
-        words = packed.view("<u8")
-        changed = words << 1
-        changed[0] |= last
-        changed[1:] |= words[:-1] >> 63
-        changed ^= words  # bit i: pixel i is not what pixel i - 1 is
-        last = piece[-1]
-        used = np.flatnonzero(changed != 0)
-        bits = np.unpackbits(changed[used].view(np.uint8), bitorder="little")
-        found = np.flatnonzero(bits.view(np.bool_))  # 64 to a used word
-        edges.append((used[found >> 6] << 6) + (found & 63) + start)
-    edges[-1] = edges[-1][edges[-1] < pixels.size]  # the zeros that fill the last word may differ
-    edges.append(np.array([pixels.size]))
-    return np.concatenate(edges)
+    blocks = np.arange(0, pixels.size, BLOCK_PIXELS)
+    used = np.flatnonzero(np.logical_or.reduceat(pixels, blocks))
+    if not used.size:
+        return np.array([0, pixels.size], np.int32)
+    start = blocks[used[0]]
+    packed = np.packbits(pixels[start : blocks[used[-1]] + BLOCK_PIXELS], bitorder="little")
+    packed.resize((packed.size // 8 + 1) * 8, refcheck=False)  # whole words that end with a zero
+    words = packed.view("<u8")  # 64 pixels in each, the first in the lowest bit
+
+    # Most words are as the one before: they have no edge, if all their pixels are the same.
+    differs = np.ones(words.size + 1, np.bool_)
+    np.not_equal(words[1:], words[:-1], out=differs[1:-1])
+    at = np.flatnonzero(differs)  # and the end of all words
+    mixed = words[at[:-1]] + 1 > 1  # neither no bit is set nor every bit
+    repeated = np.flatnonzero(mixed & (np.diff(at) > 1))
+    if repeated.size:  # a pattern, or chance: what repeats has edges too
+        for first, after in zip(at[repeated].tolist(), at[repeated + 1].tolist(), strict=True):
+            differs[first:after] = True
+        at = np.flatnonzero(differs)
+    at = at[:-1]
+    before = words[at - 1] >> 63
+    before[0] = 0  # False before the first pixel
+    here = words[at]
+    changed = (here << 1 | before) ^ here  # bit i: pixel i is not what pixel i - 1 is
+
+    kept = np.flatnonzero(changed != 0)
+    found = _set_bits(changed[kept], at[kept] * 64 + start)
+    first = np.array([] if pixels[0] else [0], np.int32)
+    last = np.array([] if pixels[-1] else [pixels.size], np.int32)
+    return np.concatenate([first, found, last])
 
 
-def _records(edges: NDArray[np.int64], *, begins_true: bool) -> _Records:
+def _set_bits(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
+    """List where bits are set, from the lowest of the first word to the highest of the last.
+
+    Args:
+        words: none of them 0.
+        offsets: where the lowest bit of each word is.
+    """
+    counts = np.bitwise_count(words)
+    ends = np.cumsum(counts, dtype=np.intp)
+    found = np.empty(ends[-1], np.int32)
+    # The lowest bit of every word, then the next one of those that have two, and so on: with the
+    # fullest words in front, each turn needs only the first part of the arrays.
+    order = np.argsort(counts, kind="stable")[::-1]
+    places = (ends - counts)[order]
+    words, offsets = words[order], offsets[order].astype(np.int32)
+    for size in (words.size - np.cumsum(np.bincount(counts))[:-1]).tolist():
+        lowest = words[:size] & -words[:size]
+        found[places[:size]] = offsets[:size] + np.bitwise_count(lowest - 1)
+        words[:size] ^= lowest
+        places[:size] += 1
+    return found
+
+
+def _records(edges: NDArray[np.int32], *, begins_true: bool) -> _Records:
     """Make the records of the runs between edges, in pixels."""
-    fields = np.diff(edges) * CHANNELS - 1
+    fields = np.diff(edges).view(np.uint32) * CHANNELS - 1
     values = VALUES_IN_TURN[int(begins_true) :][: fields.size]
     if fields.max() > MAX_FIELD:  # full records, and one with the rest
         pieces = (fields >> MAX_FIELD_BITS) + 1
         rest = fields & MAX_FIELD
-        fields = np.full(pieces.sum(), MAX_FIELD)
+        fields = np.full(pieces.sum(), MAX_FIELD, np.uint32)
         fields[np.cumsum(pieces) - 1] = rest
         values = np.repeat(values, pieces)
-    needs = np.frexp(fields.astype(np.float64))[1]  # the exponent is the bit length
-    return _Records(needs, fields << VALUE_BITS | values)
+    needs = np.frexp(fields.astype(np.float32))[1]  # the exponent is the bit length
+    return _Records(needs.astype(np.intp), fields << np.uint32(VALUE_BITS) | values)
 
 
 def _write(
     words: NDArray[np.uint64], at: int, codes: NDArray[np.int64], widths: NDArray[np.int64]
 ) -> int:
-    """Write codes of up to 32 bits into a bit stream that holds zeros from bit `at` on.
+    """Write codes of up to 27 bits into a bit stream that holds zeros from bit `at` on.
 
     Returns:
         The bit after the last one written.
     """
-    ends = np.cumsum(widths) + at
-    starts = ends - widths
-    # A code that starts in word k ends in k or k + 1. Codes share no bits, so adding sets them.
-    windows = codes.view(np.uint64) << (64 - (starts & 31) - widths).view(np.uint64)
-    np.add.at(words, starts >> 5, windows >> 32)
-    np.add.at(words, (starts >> 5) + 1, windows & 0xFFFFFFFF)
+    if codes.size % 2:
+        codes, widths = np.append(codes, 0), np.append(widths, 0)
+    # Two codes go as one; that still fits into a word, so at least one starts in every word.
+    pair_widths = widths[::2] + widths[1::2]
+    pairs = (codes[::2] << widths[1::2] | codes[1::2]).view(np.uint64)
+    pairs <<= (64 - pair_widths).view(np.uint64)
+    ends = np.cumsum(pair_widths) + at
+    starts = ends - pair_widths
+    shifts = (starts & 63).view(np.uint64)
+    first_words = starts >> 6
+    last = np.append(np.flatnonzero(first_words[1:] != first_words[:-1]), starts.size - 1)
+
+    # Codes share no bits, so a word is the sum of those that start in it: what a running sum
+    # gains from word to word, even where it overflows. The last of them may go on in the next.
+    sums = np.cumsum(pairs >> shifts)[last]
+    sums[1:] -= sums[:-1]
+    word = at >> 6
+    words[word : word + last.size] += sums
+    words[word + 1 : word + 1 + last.size] += pairs[last] << 64 - shifts[last]
     return int(ends[-1])
 
 

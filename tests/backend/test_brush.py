@@ -5,6 +5,7 @@ import math
 import tracemalloc
 from itertools import combinations
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -84,6 +85,13 @@ MASKS = [
     pytest.param(np.ones((128, 128), bool), id="run-of-65536-values"),
     pytest.param(np.ones((113, 145), bool), id="run-of-65540-values"),
     pytest.param(set_pixels((300, 300), (150, 150)), id="runs-of-many-records"),
+    pytest.param(np.ones((600, 700), bool), id="one-run-of-many-records"),
+    pytest.param(set_pixels((300, 300), (0, 0), (-1, -1)), id="first-and-last-pixel"),
+    pytest.param(set_pixels((3, 2**16), (0, -1)), id="object-ends-with-a-block"),
+    pytest.param(set_pixels((3, 2**16), (1, 0)), id="object-begins-with-a-block"),
+    pytest.param(set_pixels((3, 2**16), 0, 2), id="no-object-in-the-block-between"),
+    pytest.param(set_pixels((20, 64), np.s_[:, 32:]), id="every-word-is-the-same"),
+    pytest.param(set_pixels((20, 64), np.s_[5:9, ::2], np.s_[12:, ::2]), id="words-repeat-twice"),
 ]
 
 
@@ -100,6 +108,20 @@ def masks_by_runs(draw):
     pixels = np.repeat(np.arange(len(lengths)) % 2 == draw(st.integers(0, 1)), lengths)
     width = draw(st.sampled_from([n for n in range(1, 41) if pixels.size % n == 0]))
     return pixels.reshape(-1, width)
+
+
+@st.composite
+def masks_by_words(draw):
+    """Masks of words of 64 pixels that may be alike, and the pixels of a part of a word."""
+    word = st.one_of(
+        st.sampled_from([0, 2**64 - 1, 1, 2**63, 0x5555555555555555, 2**32 - 1]),
+        st.integers(0, 2**64 - 1),
+    )
+    repeated = st.tuples(word, st.integers(1, 4))
+    words = [word for word, times in draw(st.lists(repeated, max_size=8)) for _ in range(times)]
+    rest = draw(st.lists(st.booleans(), min_size=0 if words else 1, max_size=63))
+    bits = np.unpackbits(np.array(words, "<u8").view(np.uint8), bitorder="little")
+    return np.append(bits.astype(bool), np.array(rest, bool))[None]
 
 
 @st.composite
@@ -182,6 +204,18 @@ def test_codecs_agree_on_runs_of_any_length(mask):
 
 
 @settings(deadline=None, max_examples=200)
+@given(masks_by_words(), st.sampled_from([64, 128, 2**16]), st.sampled_from([2, 4, 2**15]))
+def test_codecs_agree_wherever_words_repeat_and_blocks_and_pieces_end(mask, block_px, runs):
+    with (
+        mock.patch.object(brush, "BLOCK_PIXELS", block_px),
+        mock.patch.object(brush, "RUNS_AT_ONCE", runs),
+    ):
+        rle = encode_brush(mask)
+    np.testing.assert_array_equal(decode_rle(rle), rgba(mask))
+    np.testing.assert_array_equal(decode_brush(rle, *mask.shape), mask)
+
+
+@settings(deadline=None, max_examples=200)
 @given(streams(), st.integers(0, 254))
 def test_decode_brush_reads_runs_and_literals_of_any_field_size(stream, threshold):
     rle, pixels = stream
@@ -201,7 +235,7 @@ def test_codecs_agree_on_12_megapixels():
 @pytest.mark.parametrize("mask", MASKS)
 def test_encode_brush_does_not_depend_on_where_its_pieces_end(mask, monkeypatch):
     whole = encode_brush(mask)
-    monkeypatch.setattr(brush, "PIXELS_AT_ONCE", 64)
+    monkeypatch.setattr(brush, "BLOCK_PIXELS", 64)
     monkeypatch.setattr(brush, "RUNS_AT_ONCE", 2)
     assert encode_brush(mask) == whole
 
