@@ -46,36 +46,30 @@ class Kind(enum.StrEnum):
 def make_labeling_config(categories: Sequence[Mapping[str, Any]], shape: Shape) -> str:
     """Make the XML of a project in which the categories can be clicked, boxed and refined.
 
+    The tools share one list of labels: three lists of eighty would hide the image.
+
     Args:
         categories: of the COCO file; their ids and supercategories stay with the labels, so that
             an export has them again.
         shape: of the masks.
     """
-    labels = "\n".join(
+    labels = [
         f"    <Label value={quoteattr(category['name'])} category={quoteattr(str(category['id']))}"
         f" supercategory={quoteattr(category['supercategory'])}"
         f' background="{COLORS[index % len(COLORS)]}"/>'
         for index, category in enumerate(categories)
-    )
-    mask = {
-        Shape.BRUSH: "BrushLabels",
-        Shape.RECTANGLE: "BrushLabels",
-        Shape.BITMASK: "BitmaskLabels",
-        Shape.POLYGON: "PolygonLabels",
-    }[shape]
-    controls = (
-        ("KeyPointLabels", "point", "true"),
-        ("RectangleLabels", "box", "true"),
-        (mask, "mask", "false"),
-    )
+    ]
+    tag = {Shape.BITMASK: "Bitmask", Shape.POLYGON: "Polygon"}.get(shape, "Brush")
     return "\n".join(
         [
             "<View>",
             '  <Image name="image" value="$image" zoom="true"/>',
-            *(
-                f'  <{tag} name="{name}" toName="image" smart="{smart}">\n{labels}\n  </{tag}>'
-                for tag, name, smart in controls
-            ),
+            '  <Labels name="label" toName="image">',
+            *labels,
+            "  </Labels>",
+            '  <KeyPoint name="point" toName="image" smart="true"/>',
+            '  <Rectangle name="box" toName="image" smart="true"/>',
+            f'  <{tag} name="mask" toName="image" smart="false"/>',
             "</View>\n",
         ]
     )

@@ -3,7 +3,7 @@
 A record is one annotation: the task's data, and for each control a list of bare values. The types,
 the ids and the pairing of shapes with a shared `<Labels>` are not in it, but can be told from the
 values: a labelled control's value holds its labels under its type, and a shared label's value
-repeats the shape that it belongs to.
+repeats the shape that it belongs to, or stands at its place in the list.
 """
 
 import itertools
@@ -25,6 +25,7 @@ OWN_LABELS = (
     "ellipselabels",
     "keypointlabels",
 )
+AMBIGUOUS = "ambiguous labels"  # a type of result: of labels that may be any region's
 # The field of a value that tells its shape, the surest first.
 SHAPE_MARKS = {
     "rle": "brush",
@@ -79,22 +80,38 @@ def _are_regions(value: Any) -> bool:
 
 def _results(values_by_control: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     numbers = itertools.count(1)
-    ids: dict[str, str] = {}  # of shapes that a shared <Labels> labels
+    ids: dict[str, str] = {}  # of the shapes that a shared <Labels> labels, by their geometry
+    bare_labels: list[dict[str, Any]] = []
+    bare_controls = set()
     for from_name, values in values_by_control.items():
         for value in values:
             own = next((name for name in OWN_LABELS if name in value), None)
             shape = next((kind for mark, kind in SHAPE_MARKS.items() if mark in value), None)
-            region_id = f"{next(numbers)}"
-            if own is None and shape is not None:
+            if own is None and shape is None:
+                bare_labels.append(value)
+                continue
+            region_id = str(next(numbers))
+            if own is None:
                 region_id = ids.setdefault(_geometry(value), region_id)
-            yield {
-                "id": region_id,
-                "from_name": from_name,
-                "type": own or shape or "unknown",
-                "original_width": value["original_width"],
-                "original_height": value.get("original_height"),
-                "value": value,
-            }
+                bare_controls |= set() if "labels" in value else {from_name}
+            yield _result(region_id, from_name, own or shape, value)
+    # What was imported and not touched since has its labels without the shape, in the same order.
+    is_told = len(bare_controls) <= 1 and len(bare_labels) == len(ids)
+    for region_id, value in zip(ids.values(), bare_labels, strict=False):
+        yield _result(region_id, None, "labels" if is_told else AMBIGUOUS, value)
+
+
+def _result(
+    region_id: str, from_name: str | None, kind: str | None, value: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": region_id,
+        "from_name": from_name,
+        "type": kind,
+        "original_width": value["original_width"],
+        "original_height": value.get("original_height"),
+        "value": value,
+    }
 
 
 def _geometry(value: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.datasets.json_min import AMBIGUOUS
 from backend.errors import RegionError
 
 # The shapes that a data set can hold. A region's type is its shape, with "labels" behind it where
@@ -75,7 +76,12 @@ def read_regions(results: Any) -> Iterator[LabelledRegion | RegionError]:
             yield RegionError(f"{_shape(result)} {result.get('id')!r} has no value", remedy=REMEDY)
     for region_id, parts in joined.items():
         shaped = [part for part in parts if _shape(part) is not None]
-        if shaped:
+        if any(part.get("type") == AMBIGUOUS for part in parts):
+            yield RegionError(
+                f"the label of region {region_id} cannot be told from the others'",
+                remedy="export the project as JSON instead of JSON_MIN",
+            )
+        elif shaped:
             try:
                 yield _region(region_id, shaped[0], parts)
             except RegionError as error:

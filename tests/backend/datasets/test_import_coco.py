@@ -77,13 +77,10 @@ def test_object_becomes_a_brush_region(tmp_path, kind):
     assert status == 0
     assert task["data"] == {"image": "http://h/a.jpg"}
     [holder] = task[kind]
-    [region] = holder["result"]
-    assert (region["type"], region["from_name"], region["to_name"]) == (
-        "brushlabels",
-        "mask",
-        "image",
-    )
-    assert region["value"]["brushlabels"] == ["Cat"]
+    region, label = holder["result"]
+    assert (region["type"], region["from_name"], region["to_name"]) == ("brush", "mask", "image")
+    assert (label["type"], label["from_name"], label["id"]) == ("labels", "label", region["id"])
+    assert label["value"]["labels"] == ["Cat"]
     np.testing.assert_array_equal(decode_brush(region["value"]["rle"], 40, 60), SQUARE)
 
 
@@ -92,13 +89,13 @@ def test_score_of_a_prediction_is_kept(tmp_path):
     _, [task] = import_(tmp_path, coco_file(tmp_path, *scored), "--as", "predictions")
     [prediction] = task["predictions"]
     assert prediction["score"] == pytest.approx(0.3)
-    assert [region["score"] for region in prediction["result"]] == [0.2, 0.4]
+    assert [region["score"] for region in prediction["result"]] == [0.2, 0.2, 0.4, 0.4]
 
 
 def test_box_without_mask_becomes_a_rectangle(tmp_path):
     _, [task] = import_(tmp_path, coco_file(tmp_path, BOX))
-    [region] = task["annotations"][0]["result"]
-    assert (region["type"], region["from_name"]) == ("rectanglelabels", "box")
+    region, _label = task["annotations"][0]["result"]
+    assert (region["type"], region["from_name"]) == ("rectangle", "box")
     assert exported(tmp_path).anns[1]["bbox"] == BOX["bbox"]
 
 
@@ -111,8 +108,8 @@ def test_image_without_objects_is_not_taken_for_annotated(tmp_path):
 def test_shape_can_be_chosen_and_comes_back(tmp_path, shape):
     source = coco_file(tmp_path, {**BOX, "segmentation": [[5.1, 10, 25, 10.3, 25, 20.7]]})
     _, [task] = import_(tmp_path, source, "--shape", shape)
-    [region] = task["annotations"][0]["result"]
-    assert region["type"] == f"{shape}labels"
+    region, _label = task["annotations"][0]["result"]
+    assert region["type"] == shape
     assert identical_masks(COCO(source), exported(tmp_path)) == (1, 1)
 
 
@@ -145,17 +142,16 @@ def test_coco_small_comes_back_with_the_same_masks_categories_and_names(tmp_path
 
 def test_own_labeling_config_is_used(tmp_path):
     xml = (
-        '<View><Image name="i" value="$pic"/><Labels name="l" toName="i"><Label value="Cat"/>'
-        '</Labels><Brush name="b" toName="i"/></View>'
+        '<View><Image name="i" value="$pic"/><BrushLabels name="b" toName="i">'
+        '<Label value="Cat"/></BrushLabels></View>'
     )
     (tmp_path / "own.xml").write_text(xml)
     source = coco_file(tmp_path, MASK, categories=[CATEGORY])
     _, [task] = import_(tmp_path, source, "--labeling-config", str(tmp_path / "own.xml"))
     assert task["data"] == {"pic": "http://h/a.jpg"}
-    brush, label = task["annotations"][0]["result"]
-    assert (brush["type"], label["type"]) == ("brush", "labels")
-    assert brush["id"] == label["id"]
-    assert label["value"]["labels"] == ["Cat"]
+    [region] = task["annotations"][0]["result"]
+    assert (region["type"], region["from_name"]) == ("brushlabels", "b")
+    assert region["value"]["brushlabels"] == ["Cat"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +180,7 @@ def test_damaged_annotations_are_listed_and_the_rest_comes_in(tmp_path, capsys):
     lost = {**MASK, "id": 8, "image_id": 99}
     status, [task] = import_(tmp_path, coco_file(tmp_path, damaged, lost, MASK))
     assert status == 3
-    assert len(task["annotations"][0]["result"]) == 1
+    assert len({region["id"] for region in task["annotations"][0]["result"]}) == 1
     said = capsys.readouterr().err
     assert "2 could not be imported" in said
     assert "a.jpg: annotation 7" in said

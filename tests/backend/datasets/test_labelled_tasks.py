@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from fake_label_studio import Host, error
 
+from backend.datasets.labelled_regions import read_regions
 from backend.datasets.labelled_tasks import ExportFile, LabelledTask, ProjectTasks
 from backend.errors import DatasetError, LabelStudioError
 from backend.label_studio import LabelStudio
@@ -61,6 +62,26 @@ def test_json_min_joins_the_annotations_of_a_task(tmp_path):
     ]
     tasks = read(write(tmp_path / "min.json", records))
     assert [[found["id"] for found in task.annotations] for task in tasks] == [[5, 6], []]
+
+
+def untouched_record(*controls):
+    """Of an imported annotation that nobody saved since: labels without the shape they are of."""
+    size = {"original_width": 60, "original_height": 40}
+    shapes = {name: [{"points": [[number, 0]], **size}] for number, name in enumerate(controls)}
+    labels = [{"labels": [name], **size} for name in controls]
+    return {"id": 1, "image": "a.jpg", "annotation_id": 5, **shapes, "label": labels}
+
+
+def test_json_min_pairs_bare_labels_with_shapes_by_their_order(tmp_path):
+    [task] = read(write(tmp_path / "min.json", [untouched_record("mask")]))
+    [region] = read_regions(task.annotations[0]["result"])
+    assert (region.shape, region.labels) == ("polygon", ("mask",))
+
+
+def test_json_min_does_not_guess_the_labels_of_several_controls(tmp_path):
+    [task] = read(write(tmp_path / "min.json", [untouched_record("mask", "box")]))
+    for fault in read_regions(task.annotations[0]["result"]):
+        assert "export the project as JSON instead" in str(fault)
 
 
 def test_tasks_that_were_not_imported_yet_are_numbered(tmp_path):
