@@ -3,37 +3,45 @@
 from typing import Any
 from uuid import uuid4
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.bitmask import encode_bitmask
 from backend.brush import encode_brush
 from backend.labeling_config import MaskControl
+from backend.polygons import mask_polygons
 from backend.prompts import Prompt
 
 
-def mask_region(
-    mask: NDArray[np.bool_], *, control: MaskControl, prompt: Prompt, score: float
+def mask_regions(
+    mask: NDArray[np.bool_],
+    *,
+    control: MaskControl,
+    prompt: Prompt,
+    score: float,
+    polygon_tolerance_px: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Build one region of an answer.
+    """Build the regions of an answer that a mask becomes: one, or a polygon for each part.
 
-    A control with labels of its own takes it as one result. `<Brush>` with a shared `<Labels>`
-    needs two under one id, as the editor itself saves them: a mask that carries its label in one
-    result is drawn without it.
+    A control with labels of its own takes a region as one result. A control with a shared
+    `<Labels>` needs two under one id, as the editor itself saves them: a brush mask that carries
+    its label in one result is drawn without it.
 
     Args:
-        mask: (H, W), of the size of the image as displayed: Label Studio draws any other size as
-            sheared stripes.
+        mask: (H, W), not empty, of the size of the image as displayed: Label Studio draws brush
+            masks of any other size as sheared stripes.
         control: the control that receives the mask, from `LabelingConfig.mask_control`.
         prompt: what the mask answers.
         score: the predicted IoU.
+        polygon_tolerance_px: how far a polygon's outline may be from the mask's.
 
     Returns:
-        The results, ready for JSON, under an id of their own: accepting a region whose id was used
-        before would overwrite the earlier one.
+        The results, ready for JSON, each region under an id of its own: accepting a region whose id
+        was used before would overwrite the earlier one.
     """
     height, width = mask.shape
     common: dict[str, Any] = {
-        "id": uuid4().hex,
         "to_name": prompt.to_name,
         "original_width": width,
         "original_height": height,
@@ -44,19 +52,46 @@ def mask_region(
     if prompt.item_index is not None:  # without it, the mask is not shown on its page
         common["item_index"] = prompt.item_index
     labels = list(prompt.labels)
-    shape: dict[str, Any] = {"format": "rle", "rle": encode_brush(mask)}
-    if control.labels_control == control.name:
-        shape[control.region_type] = labels
-    results = [
-        {**common, "from_name": control.name, "type": control.region_type, "value": shape},
-    ]
-    if labels and control.labels_control != control.name:
+    results = []
+    for shape in _shapes(mask, control.output, polygon_tolerance_px):
+        region = {**common, "id": uuid4().hex}
+        if control.labels_control == control.name:
+            shape[control.region_type] = labels
         results.append(
-            {
-                **common,
-                "from_name": control.labels_control,
-                "type": "labels",
-                "value": {"labels": labels},
-            }
+            {**region, "from_name": control.name, "type": control.region_type, "value": shape}
         )
+        if labels and control.labels_control != control.name:
+            results.append(
+                {
+                    **region,
+                    "from_name": control.labels_control,
+                    "type": "labels",
+                    "value": {"labels": labels},
+                }
+            )
     return results
+
+
+def _shapes(
+    mask: NDArray[np.bool_], output: str, polygon_tolerance_px: float
+) -> list[dict[str, Any]]:
+    """Return what a control of this output stores of a mask, without labels."""
+    if output == "brush":
+        return [{"format": "rle", "rle": encode_brush(mask)}]
+    if output == "bitmask":
+        return [{"imageDataURL": encode_bitmask(mask)}]
+    height, width = mask.shape
+    if output == "polygon":
+        rings = mask_polygons(mask, tolerance_px=polygon_tolerance_px)
+        to_pct = 100 / np.array([width, height])
+        return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
+    left, top, across, down = cv2.boundingRect(mask.view(np.uint8))
+    return [
+        {
+            "x": left / width * 100,
+            "y": top / height * 100,
+            "width": across / width * 100,
+            "height": down / height * 100,
+            "rotation": 0,
+        }
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.errors import SettingsError
+from backend.labeling_config import OUTPUTS
 
 MEGABYTE = 2**20  # what MB means in every setting
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -55,6 +56,22 @@ def _whole_number(unit: str, lowest: int, highest: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def _output(value: str) -> str:
+    if value.lower() not in ("auto", *OUTPUTS):
+        raise ValueError(f"is not one of auto, {', '.join(OUTPUTS)}")
+    return value.lower()
+
+
+def _tolerance_px(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("is not a number of pixels") from None
+    if not 0 <= number <= 100:  # also refuses nan
+        raise ValueError("is not between 0 and 100 pixels")
+    return number
 
 
 def _seconds(value: str) -> float:
@@ -146,6 +163,20 @@ class Settings:
     )
     fetch_timeout_s: float = _variable(
         "MOBILESAM_FETCH_TIMEOUT_S", 20.0, _seconds, "Time to fetch one image, in seconds"
+    )
+    output: str = _variable(
+        "MOBILESAM_OUTPUT",
+        "auto",
+        _output,
+        "What a mask is answered as where the project has controls for several: brush, bitmask, "
+        "polygon or rectangle; auto takes the first of them",
+    )
+    polygon_tolerance_px: float = _variable(
+        "MOBILESAM_POLYGON_TOLERANCE_PX",
+        1.0,
+        _tolerance_px,
+        "How far a polygon's outline may be from the mask's, in pixels of the image; more gives "
+        "fewer points",
     )
 
     @classmethod

@@ -403,6 +403,28 @@ def test_regions_that_are_no_prompts_are_refused(region):
     assert caught.value.reason == "Only key points and rectangles of smart controls prompt"
 
 
+BOXES = parse_labeling_config(
+    """<View><Image name="image" value="$image"/>
+    <KeyPointLabels name="keypoint" toName="image"><Label value="Cat"/></KeyPointLabels>
+    <PolygonLabels name="outline" toName="image"><Label value="Cat"/></PolygonLabels>
+    <RectangleLabels name="rectangle" toName="image"><Label value="Cat"/></RectangleLabels>
+    </View>"""
+)
+
+
+def test_rectangle_that_was_an_answer_is_no_prompt_for_the_next():
+    regions = [rectangle(id="accepted", score=0.9), rectangle(id="drawn")]
+    [prompt] = read_prompts(regions, BOXES, output="rectangle")
+    assert prompt.rectangle.region == "region 'drawn'"
+    assert read_prompts(regions[:1], BOXES, output="rectangle") == []
+
+
+def test_rectangle_with_a_score_prompts_where_answers_go_elsewhere():
+    """It is another model's, and gets its mask."""
+    regions = [rectangle(id="detected", score=0.9), rectangle(id="drawn")]
+    assert len(read_prompts(regions, BOXES)) == 2
+
+
 def test_shape_of_a_control_that_the_config_lacks_is_a_prompt():
     assert read(rectangle(from_name="renamed")) == [([], (20.0, 20.0))]
 

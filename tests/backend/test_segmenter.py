@@ -88,10 +88,10 @@ def box(x_pct, y_pct, width_pct, height_pct, *, label="A"):
     }
 
 
-def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg"):
+def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg", label_config=CONFIG):
     task = {"id": task_id, "data": {"photo": photo}}
     (prediction,) = segmenter.predict(
-        tasks=[task], project="1.0", label_config=CONFIG, context=list(context)
+        tasks=[task], project="1.0", label_config=label_config, context=list(context)
     )
     return prediction
 
@@ -149,9 +149,39 @@ def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
 
 
 def test_unknown_label_is_refused_before_any_image_is_fetched(segmenter, files):
-    with pytest.raises(LabelingConfigError, match="'C' is unknown to the brush control"):
-        predict(segmenter, box(0, 0, 10, 10, label="C"))
+    with pytest.raises(LabelingConfigError, match="'D' is unknown to the mask control"):
+        predict(segmenter, box(0, 0, 10, 10, label="D"))
     assert files.fetched == []
+
+
+POLYGONS = '<PolygonLabels name="outline" toName="img"><Label value="A"/></PolygonLabels></View>'
+WITH_POLYGONS = CONFIG.replace("</View>", POLYGONS)
+
+
+@pytest.mark.parametrize(
+    ("output", "region_type"),
+    [("auto", "brushlabels"), ("polygon", "polygonlabels"), ("rectangle", "rectanglelabels")],
+)
+def test_mask_comes_as_the_output_of_the_settings(predictor, files, output, region_type):
+    segmenter = Segmenter(predictor, Settings(output=output))
+    prediction = predict(segmenter, click(20, 20), label_config=WITH_POLYGONS)
+    assert [region["type"] for region in prediction["result"]] == [region_type]
+
+
+def test_output_that_the_project_lacks_falls_back_to_the_usual_one(predictor, files):
+    segmenter = Segmenter(predictor, Settings(output="polygon"))
+    prediction = predict(segmenter, click(20, 20))
+    assert [region["type"] for region in prediction["result"]] == ["brushlabels"]
+
+
+def test_polygons_have_the_tolerance_of_the_settings(predictor, files):
+    def points(tolerance_px):
+        settings = Settings(output="polygon", polygon_tolerance_px=tolerance_px)
+        segmenter = Segmenter(predictor, settings)
+        [region] = predict(segmenter, click(50, 50), label_config=WITH_POLYGONS)["result"]
+        return len(region["value"]["points"])
+
+    assert points(0) > points(1) > points(4) >= 3
 
 
 def test_one_image_in_two_tasks_is_encoded_once(segmenter, predictor):
