@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cache import EmbeddingCache
+from backend.cleaning import Cleaning
 from backend.embedder import Embedder
 from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
@@ -51,6 +52,11 @@ class Segmenter:
         )
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
+        self._cleaning = Cleaning(
+            min_island_px=settings.min_island_px,
+            min_hole_px=settings.min_hole_px,
+            keep_clicked_parts=settings.keep_clicked_parts,
+        )
         self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
 
     @classmethod
@@ -192,7 +198,7 @@ class Segmenter:
     def _segment(
         self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
     ) -> tuple[NDArray[np.bool_], float]:
-        """Return the mask (H, W) of a prompt and its score."""
+        """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
         embedding = self._images.embedding(
@@ -205,7 +211,9 @@ class Segmenter:
             point_labels=prompt.point_labels,
             box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
         )
-        return masks.masks[0], float(masks.scores[0])
+        clicks = zip(points_xy_px, prompt.points, strict=True)
+        inside_xy_px = [xy for xy, point in clicks if point.is_positive]
+        return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

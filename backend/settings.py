@@ -12,6 +12,7 @@ from backend.labeling_config import OUTPUTS
 
 MEGABYTE = 2**20  # what MB means in every setting
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def _text(value: str) -> str:
@@ -62,6 +63,12 @@ def _output(value: str) -> str:
     if value.lower() not in ("auto", *OUTPUTS):
         raise ValueError(f"is not one of auto, {', '.join(OUTPUTS)}")
     return value.lower()
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in SWITCHES:
+        raise ValueError("is not true or false")
+    return SWITCHES[value.lower()]
 
 
 def _tolerance_px(value: str) -> float:
@@ -177,6 +184,24 @@ class Settings:
         _tolerance_px,
         "How far a polygon's outline may be from the mask's, in pixels of the image; more gives "
         "fewer points",
+    )
+    min_island_px: int = _variable(
+        "MOBILESAM_MIN_ISLAND_PX",
+        0,
+        _whole_number("pixels", 0, 10_000_000_000),
+        "Parts of a mask with fewer pixels are dropped, but never the largest",
+    )
+    min_hole_px: int = _variable(
+        "MOBILESAM_MIN_HOLE_PX",
+        0,
+        _whole_number("pixels", 0, 10_000_000_000),
+        "Holes in a mask with fewer pixels are filled",
+    )
+    keep_clicked_parts: bool = _variable(
+        "MOBILESAM_KEEP_CLICKED_PARTS",
+        False,
+        _switch,
+        "true drops the parts of a mask that hold no positive click, if one does",
     )
 
     @classmethod

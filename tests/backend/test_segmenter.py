@@ -1,9 +1,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from fake_model import FakePredictor, png
+from fake_model import FakeMasks, FakePredictor, png
 
+from backend.brush import decode_brush
 from backend.errors import (
     BusyError,
     ImageError,
@@ -182,6 +184,34 @@ def test_polygons_have_the_tolerance_of_the_settings(predictor, files):
         return len(region["value"]["points"])
 
     assert points(0) > points(1) > points(4) >= 3
+
+
+TWO_SQUARES = np.zeros(SIZE_HW, bool)
+TWO_SQUARES[10:30, 10:30] = True
+TWO_SQUARES[50:60, 100:110] = True
+TWO_SQUARES[15, 15] = False
+
+
+@pytest.mark.parametrize(
+    ("settings", "pixels"),
+    [
+        pytest.param({}, 499, id="off"),
+        pytest.param({"min_island_px": 101}, 399, id="islands"),
+        pytest.param({"min_hole_px": 2}, 500, id="holes"),
+        pytest.param({"keep_clicked_parts": True}, 100, id="clicked"),
+    ],
+)
+def test_mask_is_cleaned_as_the_settings_say(predictor, files, monkeypatch, settings, pixels):
+    """The click is on the smaller of two squares; the negative one is on no account kept."""
+    masks = FakeMasks(TWO_SQUARES[None], np.array([0.75], np.float32))
+    monkeypatch.setattr(predictor, "predict_object", lambda *_, **__: masks)
+    prediction = predict(
+        Segmenter(predictor, Settings(**settings)),
+        click(52, 55),
+        click(10, 20, positive=False),
+    )
+    [region] = prediction["result"]
+    assert decode_brush(region["value"]["rle"], *SIZE_HW).sum() == pixels
 
 
 def test_one_image_in_two_tasks_is_encoded_once(segmenter, predictor):

@@ -35,6 +35,9 @@ def test_settings_read_every_variable():
             "MOBILESAM_FETCH_TIMEOUT_S": "2.5",
             "MOBILESAM_OUTPUT": "Polygon",
             "MOBILESAM_POLYGON_TOLERANCE_PX": "0.5",
+            "MOBILESAM_MIN_ISLAND_PX": "20",
+            "MOBILESAM_MIN_HOLE_PX": "30",
+            "MOBILESAM_KEEP_CLICKED_PARTS": "TRUE",
         }
     )
     assert settings == Settings(
@@ -54,6 +57,9 @@ def test_settings_read_every_variable():
         fetch_timeout_s=2.5,
         output="polygon",
         polygon_tolerance_px=0.5,
+        min_island_px=20,
+        min_hole_px=30,
+        keep_clicked_parts=True,
     )
 
 
@@ -68,6 +74,8 @@ def test_settings_report_all_mistakes_together():
                 "MOBILESAM_FETCH_TIMEOUT_S": "nan",
                 "MOBILESAM_OUTPUT": "ellipse",
                 "MOBILESAM_POLYGON_TOLERANCE_PX": "nan",
+                "MOBILESAM_MIN_ISLAND_PX": "-1",
+                "MOBILESAM_KEEP_CLICKED_PARTS": "maybe",
                 "LOG_LEVEL": "LOUD",
             }
         )
@@ -80,6 +88,8 @@ def test_settings_report_all_mistakes_together():
         "MOBILESAM_FETCH_TIMEOUT_S='nan' is not between 0 and 600 seconds",
         "MOBILESAM_OUTPUT='ellipse' is not one of auto, brush, bitmask, polygon, rectangle",
         "MOBILESAM_POLYGON_TOLERANCE_PX='nan' is not between 0 and 100 pixels",
+        "MOBILESAM_MIN_ISLAND_PX='-1' is not between 0 and 10000000000 pixels",
+        "MOBILESAM_KEEP_CLICKED_PARTS='maybe' is not true or false",
     ]
 
 
