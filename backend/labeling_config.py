@@ -17,9 +17,15 @@ PROMPT_KINDS = {
     "rectanglelabels": "rectangle",
     "rectangle": "rectangle",
 }
-# The region types that take a mask, the preferred one first, and where their labels come from:
-# "own" <Label> children, or the "shared" <Labels> controls of the same image.
-MASK_LABELS = {"brushlabels": "own", "brush": "shared"}
+# What a mask can be answered as, the preferred one first: every pixel, the outline, the box.
+OUTPUTS = ("brush", "bitmask", "polygon", "rectangle")
+# The region types that take a mask, in that order, and where their labels come from: "own" <Label>
+# children, or the "shared" <Labels> controls of the same image.
+MASK_LABELS = {
+    region_type: source
+    for output in OUTPUTS
+    for region_type, source in ((f"{output}labels", "own"), (output, "shared"))
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ class MaskControl:
     labels: tuple[str, ...] | None
 
     @property
-    def shape(self) -> str:
-        """What its regions are: "brush", whether it has labels of its own or not."""
+    def output(self) -> str:
+        """What the control makes of a mask, one of `OUTPUTS`."""
         return self.region_type.removesuffix("labels")
 
     def takes(self, labels: tuple[str, ...]) -> bool:
@@ -84,7 +90,8 @@ class LabelingConfig:
         """Check that at least one image can be prompted and can take the masks.
 
         Raises:
-            LabelingConfigError: no smart control, or no brush control on an image that has one.
+            LabelingConfigError: no smart control, or nothing that takes masks on an image that has
+                one.
         """
         prompted = [control.to_name for control in self.prompt_controls if control.is_smart]
         if not prompted:
@@ -99,15 +106,19 @@ class LabelingConfig:
         if not {control.to_name for control in self.mask_controls}.intersection(prompted):
             self.mask_control(prompted[0], ())  # raises, naming the image
 
-    def mask_control(self, to_name: str, labels: tuple[str, ...]) -> MaskControl:
+    def mask_control(
+        self, to_name: str, labels: tuple[str, ...], *, output: str = "auto"
+    ) -> MaskControl:
         """Find the control that receives a mask.
 
         Args:
             to_name: the name of the Image tag.
             labels: the prompt's labels; empty where prompts have none.
+            output: which of `OUTPUTS` is preferred to the others; "auto": their own order.
 
         Returns:
-            The image's first control, in the order of `MASK_LABELS`, that takes all the labels.
+            The image's first control that takes all the labels: of the preferred output if there
+            is one, then in the order of `OUTPUTS`, own labels before shared ones.
 
         Raises:
             LabelingConfigError: the image has no such control, or none of them knows a label.
@@ -116,21 +127,22 @@ class LabelingConfig:
         if not controls:
             raise LabelingConfigError(
                 f"no control of the labeling config takes masks on the image {to_name!r}",
-                remedy=f"add <BrushLabels name='brush' toName={to_name!r}> with the labels",
-                reason="No BrushLabels or Brush for this image in the labeling config",
+                remedy=f"add <BrushLabels name='brush' toName={to_name!r}> with the labels, "
+                "or BitmaskLabels, PolygonLabels or RectangleLabels",
+                reason="No control for masks on this image in the labeling config",
             )
-        for control in controls:
+        for control in sorted(controls, key=lambda control: control.output != output):
             if control.takes(labels):
                 return control
         unknown = next(label for label in labels if not controls[0].takes((label,)))
         reason = (
             f"Label {reprlib.repr(unknown)} unknown to "
-            f"brush control {reprlib.repr(controls[0].name)}"
+            f"mask control {reprlib.repr(controls[0].name)}"
         )
         raise LabelingConfigError(
-            f"the prompt's label {', '.join(map(repr, labels))} is unknown to the brush control "
+            f"the prompt's label {', '.join(map(repr, labels))} is unknown to the mask control "
             + " and to ".join(map(str, controls)),
-            remedy="give the prompting control and the brush control the same labels",
+            remedy="give the prompting control and the one that takes masks the same labels",
             reason=reason.encode("ascii", "replace").decode(),
         )
 

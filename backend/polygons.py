@@ -195,6 +195,12 @@ def _simplified(parts: list[shapely.Polygon], tolerance_px: float) -> list[shape
     # All at once, so that no outline crosses another's.
     together = shapely.MultiPolygon(_deep(parts, tolerance_px))
     simplified = together.simplify(tolerance_px, preserve_topology=True)
+    outline = simplified.boundary
+    shapely.prepare(outline)
+    points = shapely.points(shapely.get_coordinates(together))
+    if not shapely.dwithin(outline, points, tolerance_px + SLIT_PX).all():
+        # GEOS leaves out a ring's first point last, and with it moves once more what was moved.
+        simplified = together.simplify(tolerance_px / 2, preserve_topology=True)
     # Chains of pixels that touch at corners are deep, and may be as thin as a slit now.
     return _deep(list(shapely.get_parts(simplified)), SLIT_PX)
 

@@ -124,7 +124,9 @@ class Prompt:
         return None if self.rectangle is None else self.rectangle.box_xyxy_px(size_hw)
 
 
-def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]:
+def read_prompts(
+    regions: Sequence[Any], config: LabelingConfig, *, output: str = "auto"
+) -> list[Prompt]:
     """Group the regions of an interactive request into the objects that they ask for.
 
     All points with the same image, page and labels are one object. Each rectangle is an object of
@@ -134,11 +136,15 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
 
     Left out are regions of other kinds, those of controls that are not smart, and key points
     without `is_positive`, which are plain ones. A plain rectangle of a smart control looks exactly
-    like a smart one, so it gets a mask too. Nothing to do is only what has no region at all.
+    like a smart one, so it gets a mask too. Left out as well are rectangles that were answers
+    themselves and were accepted (they have a score): Label Studio sends them along with the next
+    one that is drawn, or alone when one is moved. Nothing to do is what has only those, or no
+    region at all.
 
     Args:
         regions: `params.context.result` of /predict.
         config: the project's labeling config.
+        output: which output is preferred, as for `LabelingConfig.mask_control`.
 
     Raises:
         RequestError: a region lacks a field, or has one of another type.
@@ -156,6 +162,7 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
         for region in sent
         if region.type == "labels" and region.id is not None
     }
+    has_answers = False
     objects: dict[Prompt, tuple[list[Rectangle], list[Point]]] = {}
     for region in sent:
         kind = PROMPT_KINDS.get(region.type)
@@ -163,12 +170,17 @@ def read_prompts(regions: Sequence[Any], config: LabelingConfig) -> list[Prompt]
         if kind is None or is_plain_point or not smart.get(region.text("from_name"), True):
             continue
         empty = _empty_prompt(region, shared_labels.get(region.id), config)
+        if "score" in region.fields and region.text("from_name") == (
+            config.mask_control(empty.to_name, empty.labels, output=output).name
+        ):
+            has_answers = True
+            continue
         rectangles, points = objects.setdefault(empty, ([], []))
         if kind == "point":
             points.append(_point(region))
         else:
             rectangles.append(_rectangle(region))
-    if sent and not objects:
+    if sent and not objects and not has_answers:
         types = reprlib.repr(sorted({region.type for region in sent}))
         raise PromptError(
             f"no region of the context is a prompt, their types are {types}: only key points with "

@@ -1,40 +1,48 @@
 """Masks as the regions that Label Studio 1.23 draws."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.bitmask import encode_bitmask
 from backend.brush import encode_brush
 from backend.labeling_config import MaskControl
+from backend.polygons import mask_polygons
 from backend.prompts import Prompt
 
 
-def mask_region(
-    mask: NDArray[np.bool_], *, control: MaskControl, prompt: Prompt, score: float
+def mask_regions(
+    mask: NDArray[np.bool_],
+    *,
+    control: MaskControl,
+    prompt: Prompt,
+    score: float,
+    polygon_tolerance_px: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """Build one region of an answer.
+    """Build the regions of an answer that a mask becomes: one, or a polygon for each part.
 
-    A control with labels of its own takes it as one result. `<Brush>` with a shared `<Labels>`
-    needs two under one id, as the editor itself saves them: a mask that carries its label in one
-    result is drawn without it.
+    A control with labels of its own takes a region as one result. A control with a shared
+    `<Labels>` needs two under one id, as the editor itself saves them: a brush mask that carries
+    its label in one result is drawn without it.
 
     Args:
-        mask: (H, W), of the size of the image as displayed: Label Studio draws any other size as
-            sheared stripes.
+        mask: (H, W), not empty, of the size of the image as displayed: Label Studio draws brush
+            masks of any other size as sheared stripes.
         control: the control that receives the mask, from `LabelingConfig.mask_control`.
         prompt: what the mask answers.
         score: the predicted IoU.
+        polygon_tolerance_px: how far a polygon's outline may be from the mask's.
 
     Returns:
-        The results, ready for JSON, under an id of their own: accepting a region whose id was used
-        before would overwrite the earlier one.
+        The results, ready for JSON, each region under an id of its own: accepting a region whose id
+        was used before would overwrite the earlier one.
     """
     height, width = mask.shape
     common: dict[str, Any] = {
-        "id": uuid4().hex,
         "to_name": prompt.to_name,
         "original_width": width,
         "original_height": height,
@@ -44,35 +52,62 @@ def mask_region(
     }
     if prompt.item_index is not None:  # without it, the mask is not shown on its page
         common["item_index"] = prompt.item_index
-    value = {"format": "rle", "rle": encode_brush(mask)}
-    return list(labelled_results(control, common, value, prompt.labels))
+    return [
+        result
+        for shape in mask_shapes(mask, control.output, polygon_tolerance_px=polygon_tolerance_px)
+        for result in labelled_results(control, {**common, "id": uuid4().hex}, shape, prompt.labels)
+    ]
 
 
 def labelled_results(
-    control: MaskControl, common: dict[str, Any], value: dict[str, Any], labels: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Give a region its labels, as the editor stores them: in its own result, or in a second one.
+    control: MaskControl, common: dict[str, Any], shape: dict[str, Any], labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Build one region: a result, or two where a shared `<Labels>` labels it.
 
     Args:
         control: that the region is of.
-        common: what both results have: id, to_name, size and so on.
-        value: the shape.
+        common: what both results have, such as `id` and `to_name`.
+        shape: what the control stores of it, without labels.
         labels: of the region; may be none.
-
-    Yields:
-        The region's results, ready for JSON.
     """
     own = control.labels_control == control.name
-    yield {
-        **common,
-        "from_name": control.name,
-        "type": control.region_type,
-        "value": {**value, control.region_type: list(labels)} if own else value,
-    }
+    if own:
+        shape = {**shape, control.region_type: list(labels)}
+    results = [{**common, "from_name": control.name, "type": control.region_type, "value": shape}]
     if labels and not own:
-        yield {
-            **common,
-            "from_name": control.labels_control,
-            "type": "labels",
-            "value": {"labels": list(labels)},
+        value = {"labels": list(labels)}
+        results.append(
+            {**common, "from_name": control.labels_control, "type": "labels", "value": value}
+        )
+    return results
+
+
+def mask_shapes(
+    mask: NDArray[np.bool_], output: str, *, polygon_tolerance_px: float
+) -> list[dict[str, Any]]:
+    """Return what a control stores of a mask, without labels: one shape, or one for each part.
+
+    Args:
+        mask: (H, W), not empty.
+        output: of the control, one of `labeling_config.OUTPUTS`.
+        polygon_tolerance_px: how far a polygon's outline may be from the mask's.
+    """
+    if output == "brush":
+        return [{"format": "rle", "rle": encode_brush(mask)}]
+    if output == "bitmask":
+        return [{"imageDataURL": encode_bitmask(mask)}]
+    height, width = mask.shape
+    if output == "polygon":
+        rings = mask_polygons(mask, tolerance_px=polygon_tolerance_px)
+        to_pct = 100 / np.array([width, height])
+        return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
+    left, top, across, down = cv2.boundingRect(mask.view(np.uint8))
+    return [
+        {
+            "x": left / width * 100,
+            "y": top / height * 100,
+            "width": across / width * 100,
+            "height": down / height * 100,
+            "rotation": 0,
         }
+    ]

@@ -5,8 +5,10 @@ import time
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backend.cache import EmbeddingCache
+from backend.cleaning import Cleaning
 from backend.embedder import Embedder
 from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
@@ -14,11 +16,11 @@ from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.prompts import Prompt, read_prompts
 from backend.recent import RecentMap
-from backend.regions import mask_region
+from backend.regions import mask_regions
 from backend.settings import MEGABYTE, Settings
 from backend.task_images import TaskImages
 from backend.workers import Urgency
-from mobilesam import Masks, Predictor
+from mobilesam import Predictor
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,13 @@ class Segmenter:
             self._embedder,
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
+        )
+        self._output = settings.output
+        self._polygon_tolerance_px = settings.polygon_tolerance_px
+        self._cleaning = Cleaning(
+            min_island_px=settings.min_island_px,
+            min_hole_px=settings.min_hole_px,
+            keep_clicked_parts=settings.keep_clicked_parts,
         )
         self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
 
@@ -154,17 +163,25 @@ class Segmenter:
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
     ) -> dict[str, Any]:
         started = time.perf_counter()
-        prompts = read_prompts(context, config)
+        prompts = read_prompts(context, config, output=self._output)
         # Before any image is fetched: what cannot be answered anyway.
-        controls = [config.mask_control(prompt.to_name, prompt.labels) for prompt in prompts]
+        controls = [
+            config.mask_control(prompt.to_name, prompt.labels, output=self._output)
+            for prompt in prompts
+        ]
         regions: list[dict[str, Any]] = []
         scores: list[float] = []
         for prompt, control in zip(prompts, controls, strict=True):
-            masks = self._segment(task, project, config, prompt)
-            if masks.masks.any():
-                score = float(masks.scores[0])
+            mask, score = self._segment(task, project, config, prompt)
+            if mask.any():
                 scores.append(score)
-                regions += mask_region(masks.masks[0], control=control, prompt=prompt, score=score)
+                regions += mask_regions(
+                    mask,
+                    control=control,
+                    prompt=prompt,
+                    score=score,
+                    polygon_tolerance_px=self._polygon_tolerance_px,
+                )
         log.info(
             "task %s: %d prompts, %d masks, %.0f ms",
             task["id"],
@@ -180,18 +197,23 @@ class Segmenter:
 
     def _segment(
         self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
-    ) -> Masks:
+    ) -> tuple[NDArray[np.bool_], float]:
+        """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
         embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
-        return self._predictor.predict_object(
+        points_xy_px = prompt.points_xy_px(embedding.size_hw)
+        masks = self._predictor.predict_object(
             embedding,
-            points_xy=prompt.points_xy_px(embedding.size_hw),
+            points_xy=points_xy_px,
             point_labels=prompt.point_labels,
             box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
         )
+        clicks = zip(points_xy_px, prompt.points, strict=True)
+        inside_xy_px = [xy for xy, point in clicks if point.is_positive]
+        return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.errors import SettingsError
+from backend.labeling_config import OUTPUTS
 
 MEGABYTE = 2**20  # what MB means in every setting
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 def _text(value: str) -> str:
@@ -55,6 +57,28 @@ def _whole_number(unit: str, lowest: int, highest: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def _output(value: str) -> str:
+    if value.lower() not in ("auto", *OUTPUTS):
+        raise ValueError(f"is not one of auto, {', '.join(OUTPUTS)}")
+    return value.lower()
+
+
+def _switch(value: str) -> bool:
+    if value.lower() not in SWITCHES:
+        raise ValueError("is not true or false")
+    return SWITCHES[value.lower()]
+
+
+def _tolerance_px(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("is not a number of pixels") from None
+    if not 0 <= number <= 100:  # also refuses nan
+        raise ValueError("is not between 0 and 100 pixels")
+    return number
 
 
 def _seconds(value: str) -> float:
@@ -146,6 +170,38 @@ class Settings:
     )
     fetch_timeout_s: float = _variable(
         "MOBILESAM_FETCH_TIMEOUT_S", 20.0, _seconds, "Time to fetch one image, in seconds"
+    )
+    output: str = _variable(
+        "MOBILESAM_OUTPUT",
+        "auto",
+        _output,
+        "What a mask is answered as where the project has controls for several: brush, bitmask, "
+        "polygon or rectangle; auto takes the first of them",
+    )
+    polygon_tolerance_px: float = _variable(
+        "MOBILESAM_POLYGON_TOLERANCE_PX",
+        1.0,
+        _tolerance_px,
+        "How far a polygon's outline may be from the mask's, in pixels of the image; more gives "
+        "fewer points",
+    )
+    min_island_px: int = _variable(
+        "MOBILESAM_MIN_ISLAND_PX",
+        0,
+        _whole_number("pixels", 0, 10_000_000_000),
+        "Parts of a mask with fewer pixels are dropped, but never the largest",
+    )
+    min_hole_px: int = _variable(
+        "MOBILESAM_MIN_HOLE_PX",
+        0,
+        _whole_number("pixels", 0, 10_000_000_000),
+        "Holes in a mask with fewer pixels are filled",
+    )
+    keep_clicked_parts: bool = _variable(
+        "MOBILESAM_KEEP_CLICKED_PARTS",
+        False,
+        _switch,
+        "true drops the parts of a mask that hold no positive click, if one does",
     )
 
     @classmethod

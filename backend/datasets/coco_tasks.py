@@ -7,15 +7,10 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from backend.bitmask import encode_bitmask
-from backend.brush import encode_brush
 from backend.datasets.coco_reader import CocoAnnotation, CocoImage
 from backend.errors import DatasetError
-from backend.labeling_config import LabelingConfig, MaskControl
-from backend.polygons import mask_polygons
-from backend.regions import labelled_results
-
-Value = dict[str, Any]  # a region's value, without its labels
+from backend.labeling_config import OUTPUTS, LabelingConfig, MaskControl
+from backend.regions import labelled_results, mask_shapes
 
 # Colours that are told apart, on photographs and from one another; labels take them in turn.
 COLORS = (
@@ -23,8 +18,6 @@ COLORS = (
     *("#01ff70", "#a0522d", "#39cccc", "#85144b"),
 )
 MODEL_VERSION = "coco"  # of imported predictions
-# In the order in which one stands in for another that the project does not have.
-MASKS = ("brush", "bitmask", "polygon")
 
 
 class Shape(enum.StrEnum):
@@ -90,9 +83,9 @@ class TaskMaker:
     def __init__(self, config: LabelingConfig, shape: Shape, kind: Kind) -> None:
         self._controls = [
             control
-            for wanted in dict.fromkeys((shape, *MASKS, "rectangle"))
+            for wanted in dict.fromkeys((shape, *OUTPUTS))
             for control in config.mask_controls
-            if control.shape == wanted
+            if control.output == wanted
         ]
         images = {control.to_name for control in self._controls}
         if len(images) != 1:
@@ -159,10 +152,10 @@ class TaskMaker:
     ) -> Iterator[dict[str, Any]]:
         height, width = image.size_hw
         control = self._control(annotation)
-        values = list(_values(annotation, control.shape, image.size_hw))
-        for part, value in enumerate(values, 1):
+        shapes = _shapes(annotation, control.output, image.size_hw)
+        for part, shape in enumerate(shapes, 1):
             common: dict[str, Any] = {
-                "id": f"coco-{number}" + (f"-{part}" if len(values) > 1 else ""),
+                "id": f"coco-{number}" + (f"-{part}" if len(shapes) > 1 else ""),
                 "to_name": control.to_name,
                 "original_width": width,
                 "original_height": height,
@@ -172,39 +165,36 @@ class TaskMaker:
                 common["score"] = annotation.score
             if annotation.is_crowd:
                 common["meta"] = {"coco": {"iscrowd": 1}}
-            yield from labelled_results(control, common, value, (annotation.label,))
+            yield from labelled_results(control, common, shape, (annotation.label,))
 
     def _control(self, annotation: CocoAnnotation) -> MaskControl:
         """The control that an object goes to: one that loses nothing of it, if there is one."""
         taking = [control for control in self._controls if control.takes((annotation.label,))]
         if not annotation.has_mask:  # only a box
-            taking.sort(key=lambda control: control.shape != "rectangle")
+            taking.sort(key=lambda control: control.output != "rectangle")
         elif len(annotation.rings) != 1:  # a polygon holds one part, without holes
-            taking.sort(key=lambda control: control.shape == "polygon")
+            taking.sort(key=lambda control: control.output == "polygon")
         return taking[0]
 
 
-def _values(annotation: CocoAnnotation, shape: str, size_hw: tuple[int, int]) -> Iterator[Value]:
-    """The values of the regions that an object becomes: one, but for the parts of polygons."""
+def _shapes(
+    annotation: CocoAnnotation, output: str, size_hw: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """What a control stores of an object; several shapes only where they are polygons."""
     height, width = size_hw
-    match shape:
-        case "brush":
-            yield {"format": "rle", "rle": encode_brush(annotation.mask(size_hw))}
-        case "bitmask":
-            yield {"imageDataURL": encode_bitmask(annotation.mask(size_hw))}
-        case "polygon":
-            rings = [np.reshape(ring, (-1, 2)) for ring in annotation.rings] or mask_polygons(
-                annotation.mask(size_hw), tolerance_px=0
-            )
-            for ring in rings:
-                percents = np.asarray(ring) * (100 / width, 100 / height)
-                yield {"points": percents.tolist(), "closed": True}
-        case _:
-            x, y, box_width, box_height = annotation.box(size_hw)
-            yield {
-                "x": x * 100 / width,
-                "y": y * 100 / height,
-                "width": box_width * 100 / width,
-                "height": box_height * 100 / height,
+    if output == "polygon" and annotation.rings:
+        to_pct = 100 / np.array([width, height])
+        rings = [np.reshape(ring, (-1, 2)) for ring in annotation.rings]
+        return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
+    if output == "rectangle":
+        x, y, across, down = annotation.box(size_hw)
+        return [
+            {
+                "x": x / width * 100,
+                "y": y / height * 100,
+                "width": across / width * 100,
+                "height": down / height * 100,
                 "rotation": 0,
             }
+        ]
+    return mask_shapes(annotation.mask(size_hw), output, polygon_tolerance_px=0)

@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from backend.errors import LabelingConfigError
-from backend.labeling_config import ImageTag, MaskControl, PromptControl, parse_labeling_config
+from backend.labeling_config import (
+    OUTPUTS,
+    ImageTag,
+    MaskControl,
+    PromptControl,
+    parse_labeling_config,
+)
 
 RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 LABELS = '<Label value="Cat"/><Label value="Dog"/>'
@@ -30,13 +36,14 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
 
 
 @pytest.mark.parametrize(
-    ("recording", "image", "prompt_controls", "mask_control"),
+    ("recording", "image", "prompt_controls", "mask_control", "outputs"),
     [
         pytest.param(
             "kp_1_positive",
             ImageTag("image", "image"),
             ["keypoint", "rectangle"],
             brush_labels(),
+            ["brush", "rectangle"],
             id="label controls, among style and views",
         ),
         pytest.param(
@@ -44,6 +51,7 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
             ImageTag("image", "image"),
             ["keypoint", "rectangle"],
             brush_labels(),
+            ["brush", "bitmask", "polygon", "rectangle"],
             id="polygons and bitmasks beside",
         ),
         pytest.param(
@@ -51,6 +59,7 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
             ImageTag("image", "images"),
             ["keypoint"],
             brush_labels(labels=("Cat",)),
+            ["brush"],
             id="a list of images",
         ),
         pytest.param(
@@ -58,6 +67,7 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
             ImageTag("image", "image"),
             ["kp"],
             MaskControl("brush", "image", "brush", "labels", ("Cat", "Dog")),
+            ["brush"],
             id="shared labels",
         ),
         pytest.param(
@@ -65,17 +75,19 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
             ImageTag("image", "image"),
             ["kp"],
             MaskControl("brush", "image", "brush", None, ()),
+            ["brush"],
             id="no labels",
         ),
     ],
 )
-def test_recorded_config_is_read(recording, image, prompt_controls, mask_control):
+def test_recorded_config_is_read(recording, image, prompt_controls, mask_control, outputs):
     config = recorded(recording)
     assert config.images == {"image": image}
     assert config.prompt_controls == tuple(
         PromptControl(name, "image", is_smart=True) for name in prompt_controls
     )
-    assert config.mask_controls == (mask_control,)
+    assert config.mask_controls[0] == mask_control
+    assert [control.output for control in config.mask_controls] == outputs
     config.require_usable()
 
 
@@ -162,6 +174,60 @@ def test_mask_control_is_the_first_that_knows_the_label():
     assert config.mask_control("image", ()).name == "brush"
 
 
+EVERY_OUTPUT = (
+    f'<RectangleLabels name="rectangle" toName="image" smart="false">{LABELS}</RectangleLabels>',
+    f'<PolygonLabels name="polygon" toName="image">{LABELS}</PolygonLabels>',
+    f'<BitmaskLabels name="bitmask" toName="image">{LABELS}</BitmaskLabels>',
+    BRUSH_LABELS,
+)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_mask_goes_to_the_first_output_that_the_project_has(count):
+    config = parse(IMAGE, KEY_POINT_LABELS, *EVERY_OUTPUT[:count])
+    config.require_usable()
+    chosen = config.mask_control("image", ("Cat",))
+    assert chosen.output == ["rectangle", "polygon", "bitmask", "brush"][count - 1]
+    assert chosen.region_type == f"{chosen.output}labels"
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_mask_goes_to_the_preferred_output_if_the_project_has_it(output):
+    config = parse(IMAGE, *EVERY_OUTPUT)
+    assert config.mask_control("image", ("Cat",), output=output).name == output
+    without = parse(IMAGE, *(tag for tag in EVERY_OUTPUT if f'"{output}"' not in tag))
+    usual = without.mask_control("image", ("Cat",))
+    assert without.mask_control("image", ("Cat",), output=output) == usual
+
+
+def test_preferred_output_that_does_not_know_the_label_is_passed_over():
+    polygons = '<PolygonLabels name="poly" toName="image"><Label value="Bird"/></PolygonLabels>'
+    config = parse(IMAGE, BRUSH_LABELS, polygons)
+    assert config.mask_control("image", ("Cat",), output="polygon").name == "brush"
+    assert config.mask_control("image", ("Bird",), output="brush").name == "poly"
+
+
+def test_preferred_output_with_shared_labels_comes_before_others_with_their_own():
+    config = parse(
+        IMAGE,
+        BRUSH_LABELS,
+        f'<Polygon name="p" toName="image"/><Labels name="l" toName="image">{LABELS}</Labels>',
+    )
+    assert config.mask_control("image", ("Cat",)).name == "brush"
+    assert config.mask_control("image", ("Cat",), output="polygon").labels_control == "l"
+
+
+def test_smart_rectangles_beside_key_points_take_their_boxes():
+    config = parse(
+        IMAGE,
+        KEY_POINT_LABELS,
+        f'<RectangleLabels name="box" toName="image" smart="true">{LABELS}</RectangleLabels>',
+    )
+    config.require_usable()
+    assert [control.name for control in config.prompt_controls] == ["keypoint", "box"]
+    assert config.mask_control("image", ("Dog",)).name == "box"
+
+
 def test_shared_labels_stay_with_their_image():
     config = parse(
         f'{IMAGE}<Image name="map" value="$map"/><Brush name="brush" toName="image,map"/>',
@@ -239,12 +305,12 @@ def test_config_without_an_image_of_the_task_is_refused(tag):
         ),
         pytest.param(
             [KEY_POINT_LABELS],
-            "No BrushLabels or Brush for this image in the labeling config",
+            "No control for masks on this image in the labeling config",
             id="nothing takes masks",
         ),
         pytest.param(
             [KEY_POINT_LABELS, '<Image name="b" value="$b"/>', '<Brush name="x" toName="b"/>'],
-            "No BrushLabels or Brush for this image in the labeling config",
+            "No control for masks on this image in the labeling config",
             id="the brush is on another image",
         ),
     ],
@@ -262,7 +328,7 @@ def test_config_is_usable_if_one_of_its_images_is():
 def test_unknown_label_is_refused_with_the_control_and_its_labels():
     with pytest.raises(LabelingConfigError) as caught:
         parse(IMAGE, BRUSH_LABELS).mask_control("image", ("Cat", "Bird"))
-    assert caught.value.reason == "Label 'Bird' unknown to brush control 'brush'"
+    assert caught.value.reason == "Label 'Bird' unknown to mask control 'brush'"
     assert "'Bird'" in caught.value.message
     assert "'brush' ('Cat', 'Dog')" in caught.value.message
 
@@ -277,7 +343,7 @@ def test_unknown_label_is_refused_with_the_control_and_its_labels():
 def test_unknown_label_fits_into_the_status_line(label, shown):
     config = parse(IMAGE, BRUSH_LABELS.replace("brush", "b" * 1000))
     reason = reason_of(lambda: config.mask_control("image", (label,)))
-    assert reason.startswith(f"Label {shown} unknown to brush control 'bbb")
+    assert reason.startswith(f"Label {shown} unknown to mask control 'bbb")
     assert len(reason) < 100
 
 

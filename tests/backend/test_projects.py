@@ -92,7 +92,7 @@ def test_upload_says_why_it_failed(host, answer, words):
 def test_ask_backend_raises_what_label_studio_hides(host, server):
     """Label Studio answers 200 when the backend failed, and the page shows nothing."""
     failure = (
-        "422 Label 'Cat' unknown to brush control 'mask' for url: http://127.0.0.1:9090/predict"
+        "422 Label 'Cat' unknown to mask control 'mask' for url: http://127.0.0.1:9090/predict"
     )
     host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
     with pytest.raises(LabelStudioError, match="422 Label 'Cat' unknown"):

@@ -262,7 +262,7 @@ def test_turned_rectangle_outside_the_image_is_refused():
 
 @settings(deadline=None)
 @given(
-    corner=st.tuples(st.floats(30, 70), st.floats(30, 70)),
+    corner=st.tuples(st.floats(30, 70), st.floats(45, 55)),  # whichever way it turns, on the image
     sides=st.tuples(st.floats(1, 20), st.floats(1, 20)),
     rotation=st.floats(0, 360),
     inside=st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)),
@@ -401,6 +401,28 @@ def test_regions_that_are_no_prompts_are_refused(region):
     with pytest.raises(PromptError, match=rf"their types are \['{region['type']}'\]") as caught:
         read(region, region)
     assert caught.value.reason == "Only key points and rectangles of smart controls prompt"
+
+
+BOXES = parse_labeling_config(
+    """<View><Image name="image" value="$image"/>
+    <KeyPointLabels name="keypoint" toName="image"><Label value="Cat"/></KeyPointLabels>
+    <PolygonLabels name="outline" toName="image"><Label value="Cat"/></PolygonLabels>
+    <RectangleLabels name="rectangle" toName="image"><Label value="Cat"/></RectangleLabels>
+    </View>"""
+)
+
+
+def test_rectangle_that_was_an_answer_is_no_prompt_for_the_next():
+    regions = [rectangle(id="accepted", score=0.9), rectangle(id="drawn")]
+    [prompt] = read_prompts(regions, BOXES, output="rectangle")
+    assert prompt.rectangle.region == "region 'drawn'"
+    assert read_prompts(regions[:1], BOXES, output="rectangle") == []
+
+
+def test_rectangle_with_a_score_prompts_where_answers_go_elsewhere():
+    """It is another model's, and gets its mask."""
+    regions = [rectangle(id="detected", score=0.9), rectangle(id="drawn")]
+    assert len(read_prompts(regions, BOXES)) == 2
 
 
 def test_shape_of_a_control_that_the_config_lacks_is_a_prompt():

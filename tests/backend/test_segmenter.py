@@ -1,9 +1,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from fake_model import FakePredictor, png
+from fake_model import FakeMasks, FakePredictor, png
 
+from backend.brush import decode_brush
 from backend.errors import (
     BusyError,
     ImageError,
@@ -88,10 +90,10 @@ def box(x_pct, y_pct, width_pct, height_pct, *, label="A"):
     }
 
 
-def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg"):
+def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg", label_config=CONFIG):
     task = {"id": task_id, "data": {"photo": photo}}
     (prediction,) = segmenter.predict(
-        tasks=[task], project="1.0", label_config=CONFIG, context=list(context)
+        tasks=[task], project="1.0", label_config=label_config, context=list(context)
     )
     return prediction
 
@@ -149,9 +151,67 @@ def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
 
 
 def test_unknown_label_is_refused_before_any_image_is_fetched(segmenter, files):
-    with pytest.raises(LabelingConfigError, match="'C' is unknown to the brush control"):
-        predict(segmenter, box(0, 0, 10, 10, label="C"))
+    with pytest.raises(LabelingConfigError, match="'D' is unknown to the mask control"):
+        predict(segmenter, box(0, 0, 10, 10, label="D"))
     assert files.fetched == []
+
+
+POLYGONS = '<PolygonLabels name="outline" toName="img"><Label value="A"/></PolygonLabels></View>'
+WITH_POLYGONS = CONFIG.replace("</View>", POLYGONS)
+
+
+@pytest.mark.parametrize(
+    ("output", "region_type"),
+    [("auto", "brushlabels"), ("polygon", "polygonlabels"), ("rectangle", "rectanglelabels")],
+)
+def test_mask_comes_as_the_output_of_the_settings(predictor, files, output, region_type):
+    segmenter = Segmenter(predictor, Settings(output=output))
+    prediction = predict(segmenter, click(20, 20), label_config=WITH_POLYGONS)
+    assert [region["type"] for region in prediction["result"]] == [region_type]
+
+
+def test_output_that_the_project_lacks_falls_back_to_the_usual_one(predictor, files):
+    segmenter = Segmenter(predictor, Settings(output="polygon"))
+    prediction = predict(segmenter, click(20, 20))
+    assert [region["type"] for region in prediction["result"]] == ["brushlabels"]
+
+
+def test_polygons_have_the_tolerance_of_the_settings(predictor, files):
+    def points(tolerance_px):
+        settings = Settings(output="polygon", polygon_tolerance_px=tolerance_px)
+        segmenter = Segmenter(predictor, settings)
+        [region] = predict(segmenter, click(50, 50), label_config=WITH_POLYGONS)["result"]
+        return len(region["value"]["points"])
+
+    assert points(0) > points(1) > points(4) >= 3
+
+
+TWO_SQUARES = np.zeros(SIZE_HW, bool)
+TWO_SQUARES[10:30, 10:30] = True
+TWO_SQUARES[50:60, 100:110] = True
+TWO_SQUARES[15, 15] = False
+
+
+@pytest.mark.parametrize(
+    ("settings", "pixels"),
+    [
+        pytest.param({}, 499, id="off"),
+        pytest.param({"min_island_px": 101}, 399, id="islands"),
+        pytest.param({"min_hole_px": 2}, 500, id="holes"),
+        pytest.param({"keep_clicked_parts": True}, 100, id="clicked"),
+    ],
+)
+def test_mask_is_cleaned_as_the_settings_say(predictor, files, monkeypatch, settings, pixels):
+    """The click is on the smaller of two squares; the negative one is on no account kept."""
+    masks = FakeMasks(TWO_SQUARES[None], np.array([0.75], np.float32))
+    monkeypatch.setattr(predictor, "predict_object", lambda *_, **__: masks)
+    prediction = predict(
+        Segmenter(predictor, Settings(**settings)),
+        click(52, 55),
+        click(10, 20, positive=False),
+    )
+    [region] = prediction["result"]
+    assert decode_brush(region["value"]["rle"], *SIZE_HW).sum() == pixels
 
 
 def test_one_image_in_two_tasks_is_encoded_once(segmenter, predictor):

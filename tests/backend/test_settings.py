@@ -33,6 +33,11 @@ def test_settings_read_every_variable():
             "MOBILESAM_MAX_IMAGE_MB": "5",
             "MOBILESAM_MAX_PIXELS": "1000",
             "MOBILESAM_FETCH_TIMEOUT_S": "2.5",
+            "MOBILESAM_OUTPUT": "Polygon",
+            "MOBILESAM_POLYGON_TOLERANCE_PX": "0.5",
+            "MOBILESAM_MIN_ISLAND_PX": "20",
+            "MOBILESAM_MIN_HOLE_PX": "30",
+            "MOBILESAM_KEEP_CLICKED_PARTS": "TRUE",
         }
     )
     assert settings == Settings(
@@ -50,6 +55,11 @@ def test_settings_read_every_variable():
         max_image_mb=5,
         max_pixels=1000,
         fetch_timeout_s=2.5,
+        output="polygon",
+        polygon_tolerance_px=0.5,
+        min_island_px=20,
+        min_hole_px=30,
+        keep_clicked_parts=True,
     )
 
 
@@ -62,6 +72,10 @@ def test_settings_report_all_mistakes_together():
                 "MOBILESAM_CACHE_MB": "lots",
                 "LABEL_STUDIO_URL": "localhost:8080",
                 "MOBILESAM_FETCH_TIMEOUT_S": "nan",
+                "MOBILESAM_OUTPUT": "ellipse",
+                "MOBILESAM_POLYGON_TOLERANCE_PX": "nan",
+                "MOBILESAM_MIN_ISLAND_PX": "-1",
+                "MOBILESAM_KEEP_CLICKED_PARTS": "maybe",
                 "LOG_LEVEL": "LOUD",
             }
         )
@@ -72,6 +86,10 @@ def test_settings_report_all_mistakes_together():
         "PORT='70000' is not between 1 and 65535 ports",
         "MOBILESAM_CACHE_MB='lots' is not a whole number of megabytes",
         "MOBILESAM_FETCH_TIMEOUT_S='nan' is not between 0 and 600 seconds",
+        "MOBILESAM_OUTPUT='ellipse' is not one of auto, brush, bitmask, polygon, rectangle",
+        "MOBILESAM_POLYGON_TOLERANCE_PX='nan' is not between 0 and 100 pixels",
+        "MOBILESAM_MIN_ISLAND_PX='-1' is not between 0 and 10000000000 pixels",
+        "MOBILESAM_KEEP_CLICKED_PARTS='maybe' is not true or false",
     ]
 
 

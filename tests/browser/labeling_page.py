@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
+from backend.bitmask import decode_bitmask
 from backend.brush import decode_brush
+from backend.polygons import polygons_mask
 
 CHANGE = 12  # grey levels; a mask is drawn with more
 DRAWN_WITHIN_S = 10.0
@@ -35,10 +37,28 @@ class Exchange:
 
     @property
     def mask(self):
-        """(H, W) bool: the mask of the answer's first region, which carries the run lengths."""
-        region = self.regions[0]
-        size = region["original_height"], region["original_width"]
-        return decode_brush(region["value"]["rle"], *size)
+        """(H, W) bool: what the answer's regions fill."""
+        return regions_mask(self.regions)
+
+
+def regions_mask(regions):
+    """(H, W) bool: what regions of one image fill, whatever their kind; labels fill nothing."""
+    size_hw = regions[0]["original_height"], regions[0]["original_width"]
+    mask = np.zeros(size_hw, bool)
+    for value in (region["value"] for region in regions):
+        if "rle" in value:
+            mask |= decode_brush(value["rle"], *size_hw)
+        elif "imageDataURL" in value:
+            mask |= decode_bitmask(value["imageDataURL"], *size_hw)
+        elif "points" in value:
+            mask |= polygons_mask([np.array(value["points"]) / 100 * size_hw[::-1]], size_hw)
+        elif "width" in value:
+            assert value["rotation"] == 0
+            left, top, across, down = (value[key] for key in ("x", "y", "width", "height"))
+            corners = [(left, top), (left + across, top), (left + across, top + down)]
+            corners.append((left, top + down))
+            mask |= polygons_mask([np.array(corners) / 100 * size_hw[::-1]], size_hw)
+    return mask
 
 
 class LabelingPage:
@@ -83,7 +103,7 @@ class LabelingPage:
         self.page.keyboard.press(label_key)
 
     def click(self, xy, *, negative=False):
-        """Click a pixel of the image; with Alt if negative."""
+        """Click a pixel of the image, with Alt if negative, and wait for the suggestions."""
         if negative:
             self.page.keyboard.down("Alt")
         with self._exchange() as call:
@@ -93,13 +113,17 @@ class LabelingPage:
         return self._finished(call)
 
     def drag(self, xyxy):
-        """Drag from one pixel of the image to another."""
+        """Drag from one pixel of the image to another, and wait for the suggestions."""
         with self._exchange() as call:
-            self.page.mouse.move(*self._on_screen(xyxy[:2]))
-            self.page.mouse.down()
-            self.page.mouse.move(*self._on_screen(xyxy[2:]), steps=5)
-            self.page.mouse.up()
+            self.draw(xyxy[:2], xyxy[2:])
         return self._finished(call)
+
+    def draw(self, from_xy, to_xy):
+        """Draw by hand from one pixel of the image to another."""
+        self.page.mouse.move(*self._on_screen(from_xy))
+        self.page.mouse.down()
+        self.page.mouse.move(*self._on_screen(to_xy), steps=5)
+        self.page.mouse.up()
 
     def accept(self):
         """Accept what is suggested; it becomes a region."""
@@ -148,6 +172,30 @@ class LabelingPage:
             )
             self.page.wait_for_timeout(100)
 
+    def expect_outline(self, mask, *, before):
+        """Wait until the screen differs from `before` all along a mask's border.
+
+        Args:
+            mask: (H, W) bool, of the image's size.
+            before: of `seen`, without the outline.
+        """
+        expected = self._on_stage(mask).astype(np.uint8)
+        border = cv2.morphologyEx(expected, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+        margin = np.ones((2 * EDGE_PX + 1, 2 * EDGE_PX + 1), np.uint8)
+        outside = ~cv2.dilate(expected, margin).astype(bool)
+        assert border.any()
+        deadline = time.monotonic() + DRAWN_WITHIN_S
+        while True:
+            changed = np.abs(self.seen().astype(int) - before).max(axis=2) > CHANGE
+            near = cv2.dilate(changed.astype(np.uint8), margin).astype(bool)
+            if near[border].mean() > 0.95 and changed[outside].mean() < 0.02:
+                return
+            assert time.monotonic() < deadline, (
+                f"{near[border].mean():.1%} of the screen changed along the outline, "
+                f"{changed[outside].mean():.1%} outside"
+            )
+            self.page.wait_for_timeout(100)
+
     def _on_stage(self, mask):
         """A mask in the screen pixels of `seen`."""
         stage, image = self.stage.bounding_box(), self.image.bounding_box()
@@ -168,8 +216,10 @@ class LabelingPage:
         prompts = json.loads(response.request.post_data)["context"]["result"]
         answer = response.json()
         assert "errors" not in answer, answer
-        expect(self.page.get_by_text("1 suggestions")).to_be_visible()
-        return Exchange(prompts, answer["data"]["result"])
+        regions = answer["data"]["result"]
+        suggestions = len({region["id"] for region in regions})
+        expect(self.page.get_by_text(f"{suggestions} suggestions")).to_be_visible()
+        return Exchange(prompts, regions)
 
     def _on_screen(self, xy):
         image = self.image.bounding_box()
