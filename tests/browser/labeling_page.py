@@ -79,12 +79,17 @@ class LabelingPage:
 
     def open(self, project_id, task_id, *, size_hw):
         """Open a task and turn Auto-Annotation on."""
-        self.size_hw = size_hw
-        self.page.goto(f"{self.url}/projects/{project_id}/data?task={task_id}")
-        self.stage.wait_for()
+        self.look_at(project_id, task_id, size_hw=size_hw)
         self.page.get_by_text("Auto-Annotation").click()
         # The switch keeps the focus, and takes the keys that are meant for labels.
         self.page.evaluate("document.activeElement.blur()")
+
+    def look_at(self, project_id, task_id, *, size_hw):
+        """Open a task of any project, whether a backend is connected or not."""
+        self.size_hw = size_hw
+        self.page.goto(f"{self.url}/projects/{project_id}/data?task={task_id}")
+        self.stage.wait_for()
+        self.image.wait_for()
 
     def turn_to_second_image(self):
         """Show the other image of a task with two."""
