@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from backend.prompts import Prompt, read_prompts
 from backend.recent import RecentMap
 from backend.regions import mask_region
 from backend.settings import MEGABYTE, Settings
+from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.workers import Urgency
 from mobilesam import Masks, Predictor
@@ -40,7 +42,10 @@ class Segmenter:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
         self._connections = Connections(settings)
-        self._embedder = Embedder(EmbeddingCache(settings.cache_mb * MEGABYTE))
+        self._embedder = Embedder(
+            EmbeddingCache(settings.cache_mb * MEGABYTE),
+            StoredEmbeddings.from_settings(settings, predictor),
+        )
         self._images = TaskImages(
             predictor,
             ImageLoader(settings, self._connections),
@@ -69,26 +74,24 @@ class Segmenter:
         )
         return cls(predictor, settings)
 
+    def close(self) -> None:
+        """End the connections of the cache's tiers; for tests, a service ends with its process."""
+        self._embedder.stored.close()
+
     @property
     def model_version(self) -> str:
         """What Label Studio stores with each prediction; the same in /setup and /predict."""
         return self._predictor.model_id
 
     def describe(self) -> dict[str, Any]:
-        """Return what /health says of the model and the cache."""
-        cache = self._embedder.cache.state()
+        """Return what /health says of the model and of each tier of the cache."""
+        tiers = {"memory": self._embedder.cache.state(), **self._embedder.stored.state()}
         return {
             "model_class": "MobileSAM",
             "model_version": self.model_version,
             "weights": self._predictor.weights,
             "device": str(self._predictor.device),
-            "cache": {
-                "images": cache.entries,
-                "bytes": cache.bytes,
-                "max_bytes": cache.max_bytes,
-                "hits": cache.hits,
-                "misses": cache.misses,
-            },
+            "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }
 

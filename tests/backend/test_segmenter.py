@@ -15,7 +15,8 @@ from backend.errors import (
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
-from backend.task_images import BACKGROUND_FETCHES, MAX_BATCH
+from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
+from backend.workers import Urgency
 
 CONFIG = """
 <View>
@@ -239,7 +240,8 @@ def test_opened_task_is_fetched_before_the_rest_of_a_batch(segmenter, files):
     while files.asked.acquire(timeout=0.5):
         pass
     # What is beyond the queue was dropped; a few had left it while it was filled.
-    assert MAX_BATCH < len(files.fetched) <= 1 + MAX_BATCH + BACKGROUND_FETCHES
+    most = MAX_WAITING[Urgency.BATCH]
+    assert most < len(files.fetched) <= 1 + most + BACKGROUND_FETCHES
 
 
 def test_long_addresses_are_remembered_by_their_hash(segmenter, predictor):
