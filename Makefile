@@ -20,9 +20,10 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## the service under load, and the brush codec beside label-studio-sdk's
+bench: $(VENV)/.runtime  ## the service under load, the brush codec, clicks on tasks full of masks
 	$(BIN)/python -m benchmarks.bench_service
 	$(BIN)/python -m benchmarks.bench_brush
+	$(BIN)/python -m benchmarks.bench_earlier_regions
 
 $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from fake_model import FakePredictor, png
@@ -292,3 +293,16 @@ def test_setup_refuses_a_config_that_can_give_no_mask(segmenter):
             hostname="http://localhost:8080",
             access_token="t",
         )
+
+
+def test_earlier_regions_of_a_click_are_never_logged(segmenter, caplog):
+    caplog.set_level("DEBUG")
+    rle = [171] * 5000
+    mask = {"id": "m", "type": "brushlabels", "from_name": "mask", "to_name": "img"}
+    mask["value"] = {"format": "rle", "rle": rle, "brushlabels": ["A"]}
+    task = {"id": 4, "data": {"photo": "/a.jpg"}, "drafts": [{"id": 1, "result": [mask] * 100}]}
+    for context in ([click(20, 20), *[mask] * 100], [mask]):  # answered, and refused
+        with suppress(PromptError):
+            segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=context)
+    assert "task 4: 1 prompts" in caplog.text
+    assert "171, 171" not in caplog.text
