@@ -19,6 +19,7 @@ from backend.regions import mask_region
 from backend.settings import MEGABYTE, Settings
 from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
+from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
 from mobilesam import Masks, Predictor
 
@@ -53,6 +54,7 @@ class Segmenter:
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )
+        self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
 
     @classmethod
@@ -144,6 +146,8 @@ class Segmenter:
             for task in tasks:
                 for tag in config.images.values():
                     self._images.prepare(task, tag, project, urgency)
+            if urgency is Urgency.OPENED_TASK:
+                self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
             return []
         if len(tasks) != 1:
             raise RequestError(
@@ -151,7 +155,9 @@ class Segmenter:
                 remedy="send them with the one they are on",
                 reason="Prompts need exactly one task",
             )
-        return [self._answer(tasks[0], project, config, context)]
+        answer = self._answer(tasks[0], project, config, context)
+        self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
+        return [answer]
 
     def _answer(
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
