@@ -283,6 +283,14 @@ class Connections:
         setup = self._setup(project)
         return None if setup is None else setup.hostname
 
+    def close(self) -> None:
+        """Close the connections to every Label Studio that is known."""
+        with self._lock:
+            servers = {setup.server for setup in self._projects.values()} | {self._configured}
+        for server in servers:
+            if server is not None:
+                server.close()
+
     def _setup(self, project: str) -> "_Setup | None":
         with self._lock:
             if project in self._projects:

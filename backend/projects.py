@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from label_studio_sdk.core.api_error import ApiError
@@ -21,6 +21,7 @@ from backend.transport import (
 )
 
 UPLOAD_TIMEOUT_S = 60.0
+TASKS_PER_PAGE = 200
 BACKEND_TITLE = "MobileSAM"
 
 # With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
@@ -81,6 +82,37 @@ def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
             show_instruction=True,
         )
         return int(project.id)
+
+
+class Project(NamedTuple):
+    """What is needed to work on all tasks of a project."""
+
+    label_config: str
+    task_count: int
+
+
+def describe_project(server: LabelStudio, project_id: int) -> Project:
+    """Ask for a project's labeling config and the number of its tasks."""
+    with _explained(server, f"describe project {project_id}"):
+        project: Any = server.api.projects.get(project_id)
+        return Project(project.label_config or "", project.task_number or 0)
+
+
+def iterate_tasks(server: LabelStudio, project_id: int) -> Iterator[dict[str, Any]]:
+    """Yield the tasks of a project in the order of their ids, with `id` and `data` each.
+
+    Addresses in cloud storages come as they were imported, not resolved.
+    """
+    with _explained(server, f"list the tasks of project {project_id}"):
+        task: Any
+        for task in server.api.tasks.list(
+            project=project_id,
+            page_size=TASKS_PER_PAGE,
+            fields="task_only",
+            include="id,data",
+            resolve_uri=False,
+        ):
+            yield {"id": int(task.id), "data": task.data or {}}
 
 
 def upload_pictures(

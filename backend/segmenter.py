@@ -77,8 +77,9 @@ class Segmenter:
         return cls(predictor, settings)
 
     def close(self) -> None:
-        """End the connections of the cache's tiers; for tests, a service ends with its process."""
+        """End all connections; for tests, a service ends with its process."""
         self._embedder.stored.close()
+        self._connections.close()
 
     @property
     def model_version(self) -> str:

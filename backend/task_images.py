@@ -79,7 +79,7 @@ class TaskImages:
             ImageError: the image is missing, cannot be fetched, or cannot be decoded.
             BusyError: too many clicks wait for images already.
         """
-        place = (project, task["id"], _address(task, tag, item_index))
+        place = (project, task["id"], image_address(task, tag, item_index))
         key = self._addresses.get(_shortened(place))
         embedding = None if key is None else self._embedder.find_kept(key)
         if embedding is not None:
@@ -107,7 +107,7 @@ class TaskImages:
         if urgency is Urgency.UPCOMING and self._embedder.is_busy():
             return
         try:
-            place = (project, task["id"], _address(task, tag, None))
+            place = (project, task["id"], image_address(task, tag, None))
             key = self._addresses.get(_shortened(place))
             if key is None or not self._embedder.load(key):
                 self._embedder.prepare(*self._fetch_once(place), urgency)
@@ -157,8 +157,13 @@ def _shortened(place: Place) -> Place:
     return project, task_id, hashlib.sha256(address.encode(errors="replace")).hexdigest()
 
 
-def _address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:
-    """Return where a task says that its image is."""
+def image_address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:
+    """Return where a task says that its image is.
+
+    Raises:
+        ImageError: it does not say that.
+        PromptError: the page is not there.
+    """
     data = task.get("data")
     value = data.get(tag.data_key) if isinstance(data, dict) else None
     if isinstance(value, list):
