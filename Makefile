@@ -12,7 +12,7 @@ demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures
 serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is already there
 	$(BIN)/python -m backend serve
 
-test: $(VENV)/.development chromium redis-server lint  ## linter, type checker and all tests
+test: $(VENV)/.development chromium redis-server nginx lint  ## linter, type checker and all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development
@@ -39,9 +39,12 @@ $(VENV)/.development: requirements-dev.txt requirements.txt
 chromium:  # the browser test's; Debian's package where there is none
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 
-.PHONY: redis-server
+.PHONY: redis-server nginx
 redis-server:  # the cache tests', on a port of their own; Debian's package where there is none
 	command -v redis-server >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq redis-server; }
+
+nginx:  # the gateway tests', likewise
+	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq nginx-light; }
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
