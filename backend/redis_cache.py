@@ -69,9 +69,10 @@ class RedisCache:
         self._watcher.join()
         self._client.close()
 
-    def get(self, name: str) -> bytes | None:
-        """Return what was put last and count it as used now, or None."""
-        value = self._ask(lambda: self._client.getex(PREFIX + name, ex=self._expire_s), None)
+    def get(self, name: str, *, expire_s: int | None = None) -> bytes | None:
+        """Return what was put last and keep it for as long again, or None."""
+        expire_s = expire_s or self._expire_s
+        value = self._ask(lambda: self._client.getex(PREFIX + name, ex=expire_s), None)
         with self._lock:
             if value is None:
                 self._misses += 1
@@ -79,10 +80,11 @@ class RedisCache:
                 self._hits += 1
         return value
 
-    def put(self, name: str, value: bytes) -> bool:
-        """Keep a value, and say whether that worked."""
+    def put(self, name: str, value: bytes, *, expire_s: int | None = None) -> bool:
+        """Keep a value, for the usual time if no other is given, and say whether that worked."""
+        expire_s = expire_s or self._expire_s
         is_kept = bool(
-            self._ask(lambda: self._client.set(PREFIX + name, value, ex=self._expire_s), False)
+            self._ask(lambda: self._client.set(PREFIX + name, value, ex=expire_s), False)
         )
         if is_kept:
             self._unwritable.ended()

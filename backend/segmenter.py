@@ -13,8 +13,8 @@ from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
-from backend.recent import RecentMap
 from backend.regions import mask_region
 from backend.settings import MEGABYTE, Settings
 from backend.stored_embeddings import StoredEmbeddings
@@ -24,12 +24,6 @@ from backend.workers import Urgency
 from mobilesam import Masks, Predictor
 
 log = logging.getLogger(__name__)
-
-OBJECTS_REMEMBERED = 10_000  # under 1 kB each
-OBJECT_REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
-
-# Project, task, Image tag, page and labels: where a further click may belong to the same object.
-ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
 
 
 class Segmenter:
@@ -55,7 +49,7 @@ class Segmenter:
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
-        self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
+        self._last_objects = LastObjects(self._embedder.stored.shared_notes)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -214,7 +208,7 @@ class Segmenter:
             PromptError: only negative points, and no object that they could refine.
         """
         if not prompt.needs_last_object:
-            self._last_objects.put(key, prompt, lifetime_s=OBJECT_REMEMBERED_FOR_S)
+            self._last_objects.put(key, prompt)
             return prompt
         last = self._last_objects.get(key)
         if last is None:

@@ -105,6 +105,11 @@ class StoredEmbeddings:
                 return note
         return None
 
+    @property
+    def shared_notes(self) -> RedisCache | None:
+        """The tier that services on other machines see at once, if there is one."""
+        return next((store for store in self._stores if isinstance(store, RedisCache)), None)
+
     def state(self) -> dict[str, CacheState]:
         """Return the numbers of each tier, by its name."""
         return {store.name: store.state() for store in self._stores}

@@ -30,12 +30,12 @@ class Replica:
     def close(self):
         self.segmenter.close()
 
-    def click(self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW):
+    def click(self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, **point):
         body = {
             "tasks": [{"id": 4, "data": {"image": photo}}],
             "project": "1.0",
             "label_config": projects.LABELING_CONFIG,
-            "params": {"context": {"result": [projects.key_point((60, 50), size_hw)]}},
+            "params": {"context": {"result": [projects.key_point((60, 50), size_hw) | point]}},
         }
         response = self.client.post("/predict", json=body)
         assert response.status_code == 200, response.text
@@ -70,12 +70,24 @@ def test_click_on_one_replica_finds_what_another_embedded(replica, redis_process
     first, second = (replica(redis_url=redis_process.url) for _ in range(2))
     mask = first.click()
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 1)
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
     np.testing.assert_array_equal(second.click(), mask)
     assert len(first.predictor.embedded) == 1
     assert second.predictor.embedded == []
     assert second.tier("redis")["hits"] == 1
     assert second.tier("memory")["entries"] == 1
+
+
+def test_negative_click_refines_what_another_replica_segmented(replica, redis_process):
+    first, second = (replica(redis_url=redis_process.url) for _ in range(2))
+    mask = first.click()
+    smaller = second.click(is_positive=False)
+    assert 0 < smaller.sum() < mask.sum()
+    assert second.predictor.prompts == [([(60, 50), (60, 50)], [1, 0], None)]
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)
+        lifetimes = [client.ttl(name) for name in client.scan_iter()]
+    assert min(lifetimes) <= 600 < max(lifetimes)  # the object's, the embedding's
 
 
 def test_warm_clicks_leave_the_slower_tiers_alone(replica, redis_process, tmp_path):
@@ -104,7 +116,7 @@ def test_found_in_redis_is_put_onto_the_disk(replica, redis_process, tmp_path):
     first = replica(redis_url=redis_process.url)
     first.click()
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 1)
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
     second = replica(redis_url=redis_process.url, cache_dir=str(tmp_path))
     second.click()
     wait_until(lambda: second.tier("disk")["entries"] == 1)
@@ -128,8 +140,8 @@ def test_clicks_go_on_without_redis_and_share_again_when_it_is_back(
     monkeypatch.setattr(ImageLoader, "fetch", lambda *_, **__: png(*SIZE_HW, color=(1, 2, 3)))
     first.click("/data/upload/1/b.jpg")
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 1)
-    wait_until(lambda: second.tier("redis")["entries"] == 1)
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+    wait_until(lambda: second.tier("redis")["entries"] == 2)
     second.click("/data/upload/1/b.jpg")
     assert len(second.predictor.embedded) == 1
 
@@ -159,7 +171,7 @@ def test_real_masks_from_another_replica_are_the_same(
     first, second = (replica(demo_predictor, redis_url=redis_process.url) for _ in range(2))
     mask = first.click(size_hw=(300, 400))
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 1)
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
     monkeypatch.setattr(demo_predictor, "embed", None)  # it must not be needed
     assert 0 < mask.mean() < 1
     assert (second.click(size_hw=(300, 400)) == mask).mean() > 0.999
