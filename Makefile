@@ -12,7 +12,7 @@ demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures
 serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is already there
 	$(BIN)/python -m backend serve
 
-test: $(VENV)/.development chromium lint  ## linter, type checker and all tests
+test: $(VENV)/.development chromium redis-server nginx lint  ## linter, type checker and all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development
@@ -20,9 +20,10 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## the service under load, and the brush codec beside label-studio-sdk's
+bench: $(VENV)/.runtime  ## the service under load, the brush codec, clicks on tasks full of masks
 	$(BIN)/python -m benchmarks.bench_service
 	$(BIN)/python -m benchmarks.bench_brush
+	$(BIN)/python -m benchmarks.bench_earlier_regions
 
 $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +38,13 @@ $(VENV)/.development: requirements-dev.txt requirements.txt
 .PHONY: chromium
 chromium:  # the browser test's; Debian's package where there is none
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+
+.PHONY: redis-server nginx
+redis-server:  # the cache tests', on a port of their own; Debian's package where there is none
+	command -v redis-server >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq redis-server; }
+
+nginx:  # the gateway tests', likewise
+	PATH=$$PATH:/usr/sbin command -v nginx >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq nginx-light; }
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 

@@ -1,5 +1,9 @@
-"""Image embeddings in memory: bounded in bytes, the least recently used out first."""
+"""The tiers that keep embeddings: what all of them offer, and the fastest, memory.
 
+A lookup goes memory -> disk -> Redis -> encoder (see `embedder.py`, `stored_embeddings.py`).
+"""
+
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -26,17 +30,75 @@ Value = TypeVar("Value", bound=Sized)
 
 @dataclass(frozen=True)
 class CacheState:
-    """How full a cache is, and how well it has served so far."""
+    """How full a cache is, and how well it has served so far; None where that is not known."""
 
-    entries: int
-    bytes: int
-    max_bytes: int
+    entries: int | None
+    bytes: int | None
+    max_bytes: int | None
     hits: int
     misses: int
 
 
+class ByteStore(Protocol):
+    """A tier outside this process's memory: bytes under names of 64 hexadecimal digits.
+
+    It may lose what was put, and be gone for a while: it then finds nothing and keeps nothing, says
+    so once in the log, and never raises. Safe under threads.
+    """
+
+    name: str
+
+    def get(self, name: str) -> bytes | None:
+        """Return what was put last and count it as used now, or None."""
+
+    def put(self, name: str, value: bytes) -> bool:
+        """Keep a value, and say whether that worked."""
+
+    def remove(self, name: str) -> None:
+        """Forget a value."""
+
+    def has(self, name: str) -> bool:
+        """Say whether a value is kept, without counting it as used."""
+
+    def state(self) -> CacheState:
+        """Return the numbers of this moment, at once."""
+
+    def close(self) -> None:
+        """End what runs for it; it is not used after that."""
+
+
+class Outage:
+    """Tells the log once that something stopped working, and once that it works again.
+
+    Args:
+        log: of the module whose thing it is.
+        thing: what it is about, as the sentences start.
+    """
+
+    def __init__(self, log: logging.Logger, thing: str) -> None:
+        self._log = log
+        self._thing = thing
+        self._lock = threading.Lock()
+        self._lasts = False
+
+    def began(self, fault: str) -> None:
+        """Take in a failure; `fault` continues the sentence."""
+        with self._lock:
+            is_new, self._lasts = not self._lasts, True
+        if is_new:
+            self._log.warning("%s %s", self._thing, fault)
+
+    def ended(self) -> None:
+        """Take in a success."""
+        if self._lasts:
+            with self._lock:
+                was_lasting, self._lasts = self._lasts, False
+            if was_lasting:
+                self._log.warning("%s works again", self._thing)
+
+
 class EmbeddingCache(Generic[Value]):
-    """A thread-safe map that forgets what was not used for longest.
+    """The memory tier: a thread-safe map that forgets what was not used for longest.
 
     Args:
         max_bytes: sum of the values' sizes that is kept. A value larger than that is not kept.

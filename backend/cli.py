@@ -1,25 +1,22 @@
-"""Command line of the service: `python -m backend serve | demo | export-coco | import-coco`."""
+"""Command line of the service: `python -m backend serve | demo | warm | export-coco | ...`."""
 
 import argparse
 import importlib
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backend.errors import BackendError, SettingsError
 from backend.settings import Settings
 
-Run = Callable[[argparse.Namespace, Settings], int]
-
 
 class Command(NamedTuple):
-    """A command: `module` has the function that runs it, and one that declares its arguments.
+    """A command: `run` runs it, and `declare` declares its arguments, as "module:function".
 
     The modules are imported for their own command only: torch alone takes seconds.
     """
 
     help: str
-    module: str
     run: str
     declare: str | None = None
 
@@ -27,25 +24,26 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command(
         "the service; settings come from the environment, see the README",
-        "backend.service_commands",
-        "serve",
+        "backend.service_commands:serve",
     ),
     "demo": Command(
         "Label Studio, the service and a project with pictures, connected",
-        "backend.service_commands",
-        "demo",
+        "backend.service_commands:demo",
+    ),
+    "warm": Command(
+        "embed a project ahead of time, into MOBILESAM_CACHE_DIR or Redis",
+        "backend.service_commands:warm",
+        "backend.warm:declare_warm",
     ),
     "export-coco": Command(
         "annotations of a project or an export file, as COCO or for YOLO",
-        "backend.datasets.commands",
-        "export_coco",
-        "declare_export",
+        "backend.datasets.commands:export_coco",
+        "backend.datasets.commands:declare_export",
     ),
     "import-coco": Command(
         "a COCO file into a project, or to a file of tasks",
-        "backend.datasets.commands",
-        "import_coco",
-        "declare_import",
+        "backend.datasets.commands:import_coco",
+        "backend.datasets.commands:declare_import",
     ),
 }
 
@@ -58,16 +56,21 @@ def main(arguments: list[str] | None = None) -> int:
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.help, description=command.help)
         if command.declare is not None and name in arguments:  # else it is not needed
-            getattr(importlib.import_module(command.module), command.declare)(subparser)
+            _find(command.declare)(subparser)
     options = parser.parse_args(arguments)
     chosen = COMMANDS[options.command]
     try:
         settings = Settings.from_environment()
-        run: Run = getattr(importlib.import_module(chosen.module), chosen.run)
-        return run(options, settings)
+        return int(_find(chosen.run)(options, settings))
     except SettingsError as error:
         print(f"error: wrong settings, {error.remedy}:\n{error.message}", file=sys.stderr)
         return 2
     except BackendError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _find(place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found

@@ -7,10 +7,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from backend.cache import EmbeddingCache, EmbeddingKey
+from backend.recent import RecentMap
+from backend.stored_embeddings import StoredEmbeddings
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
 MAX_GUESSES = 64  # waiting computations that nobody waits for; more are dropped
+MISSES_KEPT = 1000
+MISS_TRUSTED_S = 10  # then the slower tiers are asked again: another service may have embedded it
 
 
 @dataclass
@@ -29,17 +33,22 @@ class Embedder:
     both later. The clicks' decoding goes on beside it in the requests' own threads.
 
     Args:
-        cache: where embeddings are looked up and kept.
+        cache: the memory tier, where embeddings are looked up first and kept.
+        stored: the slower tiers, asked before the encoder; in the threads of those who ask, so that
+            nobody waits for an encode in order to find what is there.
     """
 
-    def __init__(self, cache: EmbeddingCache[Embedding]) -> None:
+    def __init__(self, cache: EmbeddingCache[Embedding], stored: StoredEmbeddings) -> None:
         self.cache = cache
+        self.stored = stored
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
+        self._looking: dict[EmbeddingKey, Future[Embedding | None]] = {}
+        self._missed: RecentMap[EmbeddingKey, bool] = RecentMap(MISSES_KEPT)
         self._encoder = Workers("encoder", threads=1)
 
     def find(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> Embedding:
-        """Return an embedding from the cache, or compute it and wait.
+        """Return an embedding from a cache, or compute it and wait.
 
         Args:
             key: of the image.
@@ -48,8 +57,11 @@ class Embedder:
         Raises:
             Exception: whatever `compute` raises, to everybody who waits for it.
         """
+        found = self.find_stored(key)
+        if found is not None:
+            return found
         with self._lock:
-            embedding = self.cache.get(key)
+            embedding = self.find_kept(key)  # somebody was faster
             if embedding is not None:
                 return embedding
             job = self._pending.get(key) or _Job(compute)
@@ -57,25 +69,41 @@ class Embedder:
         return job.result.result()
 
     def find_kept(self, key: EmbeddingKey) -> Embedding | None:
-        """Return an embedding that is kept, or None, without waiting."""
+        """Return an embedding that is in memory, or None, without waiting."""
         return self.cache.get(key) if key in self.cache else None
 
-    def find_pending(self, key: EmbeddingKey) -> Embedding | None:
-        """Wait for an embedding that is being computed; None if it is not."""
+    def find_stored(self, key: EmbeddingKey) -> Embedding | None:
+        """Return an embedding that any tier has or that is being computed, or None."""
         with self._lock:
+            embedding = self.cache.get(key)
+            if embedding is not None:
+                return embedding
             job = self._pending.get(key)
-            if job is None:
-                return None
-            self._enter(key, job, Urgency.ANNOTATOR)
-        return job.result.result()
+            if job is not None:
+                self._enter(key, job, Urgency.ANNOTATOR)
+        return self._look_up(key) if job is None else job.result.result()
+
+    def load(self, key: EmbeddingKey) -> bool:
+        """Bring an embedding into memory from a slower tier; say whether it is there or coming."""
+        return self.has(key) or self._look_up(key) is not None
 
     def prepare(
         self, key: EmbeddingKey, compute: Callable[[], Embedding], urgency: Urgency
     ) -> None:
-        """Start computing an embedding that somebody may ask for, unless too many wait already."""
+        """Start computing an embedding that somebody may ask for, unless a tier has it.
+
+        It is dropped where too many wait that are at least as urgent. Nothing is computed for
+        upcoming tasks while anything else waits.
+        """
+        if self.load(key) or (urgency is Urgency.UPCOMING and self.is_busy()):
+            return
         with self._lock:
-            if not self._has(key) and self._encoder.waiting() < MAX_GUESSES:
+            if not self._has(key) and self._encoder.waiting(urgency) < MAX_GUESSES:
                 self._enter(key, _Job(compute), urgency)
+
+    def is_busy(self) -> bool:
+        """Say whether anything waits for the encoder that somebody asked for."""
+        return self._encoder.waiting(Urgency.BATCH) > 0
 
     def has(self, key: EmbeddingKey) -> bool:
         """Say whether an embedding is kept or being computed."""
@@ -88,6 +116,31 @@ class Embedder:
 
     def _has(self, key: EmbeddingKey) -> bool:
         return key in self._pending or key in self.cache
+
+    def _look_up(self, key: EmbeddingKey) -> Embedding | None:
+        """Look into the slower tiers, or wait for somebody else's look."""
+        mine: Future[Embedding | None] = Future()
+        with self._lock:
+            if self._missed.get(key):
+                return None
+            looking = self._looking.setdefault(key, mine)
+        if looking is not mine:
+            return looking.result()
+        embedding: Embedding | None = None
+        try:
+            embedding = self.stored.get(key)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                del self._looking[key]
+                if embedding is not None:
+                    self.cache.put(key, embedding)
+                else:
+                    self._missed.put(key, True, lifetime_s=MISS_TRUSTED_S)
+        mine.set_result(embedding)
+        return embedding
 
     def _enter(self, key: EmbeddingKey, job: _Job, urgency: Urgency) -> None:
         """Queue a job, or queue it once more in front; the encoder skips whichever comes later."""
@@ -110,4 +163,6 @@ class Embedder:
         with self._lock:
             self.cache.put(key, embedding)
             del self._pending[key]
+            self._missed.put(key, True, lifetime_s=0)  # not any more
         job.result.set_result(embedding)
+        self.stored.put(key, embedding)

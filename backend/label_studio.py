@@ -72,25 +72,30 @@ class LabelStudio:
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
         return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
 
-    def get_json(self, path: str) -> Any:
+    def get_json(self, path: str, *, timeout_s: float | None = None) -> Any:
         """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
 
         Args:
             path: below the base address, with its query.
+            timeout_s: of each step of the call; a minute if not given.
 
         Raises:
             LabelStudioError: it refused, or did not answer with JSON.
         """
-        return self._json("GET", path, None)
+        return self._json("GET", path, timeout_s=timeout_s)
 
     def post_json(self, path: str, payload: Any) -> Any:
         """Send JSON to the API and return what it answers; raises like `get_json`."""
         return self._json("POST", path, payload)
 
-    def _json(self, method: str, path: str, payload: Any) -> Any:
+    def _json(
+        self, method: str, path: str, payload: Any = None, timeout_s: float | None = None
+    ) -> Any:
         place = path.partition("?")[0]
         try:
-            response = self._http.request(method, self.url + path, json=payload)
+            response = self._http.request(
+                method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
+            )
             if response.is_success:
                 return response.json()
         except (httpx.HTTPError, ValueError) as error:
@@ -315,6 +320,14 @@ class Connections:
         """Label Studio's own name for its address, which may stand in front of its paths."""
         setup = self._setup(project)
         return None if setup is None else setup.hostname
+
+    def close(self) -> None:
+        """Close the connections to every Label Studio that is known."""
+        with self._lock:
+            servers = {setup.server for setup in self._projects.values()} | {self._configured}
+        for server in servers:
+            if server is not None:
+                server.close()
 
     def _setup(self, project: str) -> "_Setup | None":
         with self._lock:

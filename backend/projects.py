@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from label_studio_sdk.core.api_error import ApiError
@@ -101,6 +101,19 @@ def create_project(
             show_instruction=bool(instruction),
         )
         return int(project.id)
+
+
+class Project(NamedTuple):
+    """What is needed to work on all tasks of a project."""
+
+    label_config: str
+    task_count: int
+
+
+def describe_project(server: LabelStudio, project_id: int) -> Project:
+    """Ask for a project's labeling config and the number of its tasks."""
+    project = server.get_json(f"/api/projects/{project_id}/")
+    return Project(project.get("label_config") or "", project.get("task_number") or 0)
 
 
 def upload_pictures(

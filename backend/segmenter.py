@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import asdict
 from typing import Any, Self
 
 import numpy as np
@@ -14,21 +15,17 @@ from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
-from backend.recent import RecentMap
 from backend.regions import mask_regions
 from backend.settings import MEGABYTE, Settings
+from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
+from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
 from mobilesam import Predictor
 
 log = logging.getLogger(__name__)
-
-OBJECTS_REMEMBERED = 10_000  # under 1 kB each
-OBJECT_REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
-
-# Project, task, Image tag, page and labels: where a further click may belong to the same object.
-ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
 
 
 class Segmenter:
@@ -42,7 +39,10 @@ class Segmenter:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
         self._connections = Connections(settings)
-        self._embedder = Embedder(EmbeddingCache(settings.cache_mb * MEGABYTE))
+        self._embedder = Embedder(
+            EmbeddingCache(settings.cache_mb * MEGABYTE),
+            StoredEmbeddings.from_settings(settings, predictor),
+        )
         self._images = TaskImages(
             predictor,
             ImageLoader(settings, self._connections),
@@ -57,7 +57,8 @@ class Segmenter:
             min_hole_px=settings.min_hole_px,
             keep_clicked_parts=settings.keep_clicked_parts,
         )
-        self._last_objects: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
+        self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
+        self._last_objects = LastObjects(self._embedder.stored.shared_notes)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -78,26 +79,25 @@ class Segmenter:
         )
         return cls(predictor, settings)
 
+    def close(self) -> None:
+        """End all connections; for tests, a service ends with its process."""
+        self._embedder.stored.close()
+        self._connections.close()
+
     @property
     def model_version(self) -> str:
         """What Label Studio stores with each prediction; the same in /setup and /predict."""
         return self._predictor.model_id
 
     def describe(self) -> dict[str, Any]:
-        """Return what /health says of the model and the cache."""
-        cache = self._embedder.cache.state()
+        """Return what /health says of the model and of each tier of the cache."""
+        tiers = {"memory": self._embedder.cache.state(), **self._embedder.stored.state()}
         return {
             "model_class": "MobileSAM",
             "model_version": self.model_version,
             "weights": self._predictor.weights,
             "device": str(self._predictor.device),
-            "cache": {
-                "images": cache.entries,
-                "bytes": cache.bytes,
-                "max_bytes": cache.max_bytes,
-                "hits": cache.hits,
-                "misses": cache.misses,
-            },
+            "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }
 
@@ -150,6 +150,8 @@ class Segmenter:
             for task in tasks:
                 for tag in config.images.values():
                     self._images.prepare(task, tag, project, urgency)
+            if urgency is Urgency.OPENED_TASK:
+                self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
             return []
         if len(tasks) != 1:
             raise RequestError(
@@ -157,7 +159,9 @@ class Segmenter:
                 remedy="send them with the one they are on",
                 reason="Prompts need exactly one task",
             )
-        return [self._answer(tasks[0], project, config, context)]
+        answer = self._answer(tasks[0], project, config, context)
+        self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
+        return [answer]
 
     def _answer(
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
@@ -226,7 +230,7 @@ class Segmenter:
             PromptError: only negative points, and no object that they could refine.
         """
         if not prompt.needs_last_object:
-            self._last_objects.put(key, prompt, lifetime_s=OBJECT_REMEMBERED_FOR_S)
+            self._last_objects.put(key, prompt)
             return prompt
         last = self._last_objects.get(key)
         if last is None:

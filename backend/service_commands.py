@@ -1,11 +1,13 @@
-"""`python -m backend serve | demo`: which weights they start with."""
+"""`python -m backend serve | demo | warm`: which weights they start with."""
 
 import argparse
 import sys
+import time
 
 from backend.demo import run_demo
 from backend.server import serve as run_server
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
+from backend.warm import check_warm, run_warm
 from mobilesam import CheckpointError, DownloadError, MobileSamError
 from mobilesam.checkpoint import find_checkpoint
 from mobilesam.download import download
@@ -41,6 +43,31 @@ def _fetch_weights(settings: Settings) -> None:
                 f"MOBILESAM_CHECKPOINT=demo: {DEMO_NOTICE}"
             ) from error
     find_checkpoint(settings.checkpoint)
+
+
+def warm(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Embed with the weights of the service; the embeddings are of no use to any other.
+
+    Returns:
+        The exit status: 1 if images could not be embedded.
+
+    Raises:
+        BackendError: no tier is set, or Label Studio refused.
+    """
+    check_warm(settings)
+    started = time.monotonic()
+    try:
+        _fetch_weights(settings)
+        counts = run_warm(settings, project_id=arguments.project, workers=arguments.workers)
+    except MobileSamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{counts.embedded} images embedded ({counts.bytes / MEGABYTE:.0f} MB), "
+        f"{counts.there} were there, {counts.failed} failed, "
+        f"in {time.monotonic() - started:.0f} s"
+    )
+    return 1 if counts.failed else 0
 
 
 def demo(_arguments: argparse.Namespace, settings: Settings) -> int:

@@ -4,8 +4,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from redis.connection import parse_url as parse_redis_url
 
 from backend.errors import SettingsError
 from backend.labeling_config import OUTPUTS
@@ -31,6 +34,21 @@ def _url(value: str) -> str:
     if "?" in value or "#" in value:
         raise ValueError(f"has a query or a fragment, unlike {example}")
     return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    try:
+        parse_redis_url(value)
+    except ValueError:
+        raise ValueError("is not a URL such as redis://localhost:6379/0") from None
+    return value
+
+
+def _folder(value: str) -> str:
+    folder = Path(value).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError("is a file, not a folder")
+    return str(folder)
 
 
 def _ip_address(value: str) -> str:
@@ -155,6 +173,39 @@ class Settings:
         512,
         _whole_number("megabytes", 16, 1_000_000),
         "Memory for image embeddings; 4 MB an image with the official weights",
+    )
+    cache_dir: str | None = _variable(
+        "MOBILESAM_CACHE_DIR",
+        None,
+        _folder,
+        "Folder that keeps embeddings over restarts, half the bytes each; several services may "
+        "share it",
+    )
+    cache_dir_mb: int = _variable(
+        "MOBILESAM_CACHE_DIR_MB",
+        20_000,
+        _whole_number("megabytes", 16, 100_000_000),
+        "Room in that folder; what was not used for longest goes first",
+    )
+    redis_url: str | None = _variable(
+        "MOBILESAM_REDIS_URL",
+        None,
+        _redis_url,
+        "Redis (6.2 or newer) in which several services share their embeddings, such as "
+        "redis://localhost:6379/0",
+        secret=True,  # it may hold a password
+    )
+    redis_hours: int = _variable(
+        "MOBILESAM_REDIS_HOURS",
+        168,
+        _whole_number("hours", 1, 100_000),
+        "Time that an embedding stays in Redis after its last use",
+    )
+    prefetch_tasks: int = _variable(
+        "MOBILESAM_PREFETCH_TASKS",
+        3,
+        _whole_number("tasks", 0, 100),
+        "Tasks of a project that are embedded ahead of the one that is open; 0 turns it off",
     )
     max_image_mb: int = _variable(
         "MOBILESAM_MAX_IMAGE_MB",

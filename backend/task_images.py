@@ -25,7 +25,8 @@ ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
 TRUSTED_FOR_S = 300  # then an address is fetched again, to see whether its image is another one
 BACKGROUND_FETCHES = 2  # at once
-MAX_BATCH = 64  # tasks of a batch that wait to be prepared; the rest of a larger one is not
+# Images that wait to be prepared, with all that are more urgent; what comes on top is not.
+MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.UPCOMING: 16}
 
 Place = tuple[str, int, str]  # project, task, address: a cloud address means its task's storage
 Fetched = tuple[EmbeddingKey, Callable[[], Embedding]]  # an image's key, and what embeds it
@@ -78,7 +79,7 @@ class TaskImages:
             ImageError: the image is missing, cannot be fetched, or cannot be decoded.
             BusyError: too many clicks wait for images already.
         """
-        place = (project, task["id"], _address(task, tag, item_index))
+        place = (project, task["id"], image_address(task, tag, item_index))
         key = self._addresses.get(_shortened(place))
         embedding = None if key is None else self._embedder.find_kept(key)
         if embedding is not None:
@@ -89,7 +90,7 @@ class TaskImages:
                 remedy="click again in a moment; if it lasts, look into the log for slow images",
             )
         try:
-            embedding = None if key is None else self._embedder.find_pending(key)
+            embedding = None if key is None else self._embedder.find_stored(key)
             if embedding is None:
                 embedding = self._embedder.find(*self._fetch_once(place))
             return embedding
@@ -98,18 +99,22 @@ class TaskImages:
 
     def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         """Start embedding a task's (first) image in the background; errors are only logged."""
-        if urgency < Urgency.BATCH or self._background.waiting() < MAX_BATCH:
+        if self._background.waiting(urgency) < MAX_WAITING[urgency]:
             job = functools.partial(self._prepare, task, tag, project, urgency)
             self._background.submit(urgency, job)
 
     def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
+        if urgency is Urgency.UPCOMING and self._embedder.is_busy():
+            return
         try:
-            place = (project, task["id"], _address(task, tag, None))
+            place = (project, task["id"], image_address(task, tag, None))
             key = self._addresses.get(_shortened(place))
-            if key is None or not self._embedder.has(key):
+            if key is None or not self._embedder.load(key):
                 self._embedder.prepare(*self._fetch_once(place), urgency)
         except BackendError as error:
-            log.warning("task %s cannot be prepared: %s", task["id"], on_one_line(str(error)))
+            # Nobody has seen an upcoming task yet; its fault is told when somebody opens it.
+            level = logging.DEBUG if urgency is Urgency.UPCOMING else logging.WARNING
+            log.log(level, "task %s cannot be prepared: %s", task["id"], on_one_line(str(error)))
 
     def _fetch_once(self, place: Place) -> Fetched:
         """Fetch an image, or wait for the fetch that somebody else has begun."""
@@ -152,8 +157,13 @@ def _shortened(place: Place) -> Place:
     return project, task_id, hashlib.sha256(address.encode(errors="replace")).hexdigest()
 
 
-def _address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:
-    """Return where a task says that its image is."""
+def image_address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:
+    """Return where a task says that its image is.
+
+    Raises:
+        ImageError: it does not say that.
+        PromptError: the page is not there.
+    """
     data = task.get("data")
     value = data.get(tag.data_key) if isinstance(data, dict) else None
     if isinstance(value, list):

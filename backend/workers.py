@@ -16,6 +16,7 @@ class Urgency(enum.IntEnum):
     ANNOTATOR = 0  # somebody clicked and waits
     OPENED_TASK = 1  # somebody will click soon
     BATCH = 2  # somebody may click some day
+    UPCOMING = 3  # nobody has asked; the project would serve it next
 
 
 class Workers:
@@ -27,20 +28,21 @@ class Workers:
     """
 
     def __init__(self, name: str, threads: int) -> None:
-        self._jobs: queue.PriorityQueue[tuple[Urgency, int, Callable[[], None]]] = (
+        self._jobs: queue.PriorityQueue[tuple[Urgency, int, Callable[[], object]]] = (
             queue.PriorityQueue()
         )
         self._order = itertools.count()  # first come, first served among the equally urgent
         for number in range(threads):
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
-    def submit(self, urgency: Urgency, job: Callable[[], None]) -> None:
+    def submit(self, urgency: Urgency, job: Callable[[], object]) -> None:
         """Queue a job; what it raises is logged."""
         self._jobs.put((urgency, next(self._order), job))
 
-    def waiting(self) -> int:
-        """Return how many jobs have not begun."""
-        return self._jobs.qsize()
+    def waiting(self, least: Urgency = Urgency.UPCOMING) -> int:
+        """Return how many jobs that are at least as urgent have not begun."""
+        with self._jobs.mutex:
+            return sum(urgency <= least for urgency, _, _ in self._jobs.queue)
 
     def _work(self) -> None:
         while True:

@@ -4,6 +4,7 @@
     ├── CheckpointError   a weights file that is not one of ours
     ├── DownloadError     the weights could not be fetched or stored
     ├── DeviceError       a device that is not there
+    ├── EmbeddingBytesError   stored bytes that are no embedding
     ├── PromptError       points, boxes or logits that are no prompt (also a ValueError)
     └── ImageError        an array or file that is no image (also a ValueError)
 
@@ -25,6 +26,10 @@ class DownloadError(MobileSamError):
 
 class DeviceError(MobileSamError):
     """The device has no such name, or this machine does not have it."""
+
+
+class EmbeddingBytesError(MobileSamError):
+    """The bytes of a stored embedding are truncated, damaged or of another format."""
 
 
 class PromptError(MobileSamError, ValueError):

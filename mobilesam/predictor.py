@@ -20,7 +20,8 @@ from torch import Tensor
 
 from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
 from mobilesam.download import OFFICIAL
-from mobilesam.errors import DeviceError, ImageError, PromptError
+from mobilesam.embedding_bytes import pack_features, unpack_features
+from mobilesam.errors import DeviceError, EmbeddingBytesError, ImageError, PromptError
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
     LOGITS_SIZE,
@@ -216,6 +217,25 @@ class Predictor:
             multimask=is_ambiguous,
         )
         return masks.best()
+
+    def pack(self, embedding: Embedding) -> bytes:
+        """Turn an embedding into bytes, for `unpack` of any predictor with the same weights."""
+        return pack_features(embedding.features, embedding.size_hw, embedding.model_id)
+
+    def unpack(self, data: bytes) -> Embedding:
+        """Turn the bytes of `pack` into an embedding again, on this predictor's device.
+
+        Raises:
+            EmbeddingBytesError: the bytes are damaged, of another format, or of other weights.
+        """
+        features, size_hw, model_id = unpack_features(data)
+        if model_id != self.model_id:
+            raise EmbeddingBytesError(
+                f"the embedding is of model {model_id}, this is {self.model_id}; "
+                "embed the image again"
+            )
+        weights = next(self._model.mask_decoder.parameters())
+        return Embedding(features.to(self.device, weights.dtype), size_hw, model_id)
 
     def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:
         if mask_logits is None:

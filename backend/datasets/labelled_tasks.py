@@ -1,20 +1,18 @@
 """Labelled tasks, one at a time: from a project through the API, or from an export file."""
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlencode
 
 import ijson
 
 from backend.datasets.json_min import join_records
 from backend.errors import DatasetError
 from backend.label_studio import LabelStudio
-
-TASKS_PER_PAGE = 50  # with all their masks: some megabytes
+from backend.project_tasks import EVERYTHING, iterate_tasks
+from backend.projects import describe_project
 
 OnProgress = Callable[[int], object]
 
@@ -130,9 +128,6 @@ class ExportFile:
 class ProjectTasks:
     """The tasks of a project, asked for page by page.
 
-    A page begins after the last id that was seen, so a task that is added or deleted meanwhile
-    neither hides nor repeats another.
-
     Args:
         server: where the project is.
         project_id: of the project.
@@ -146,9 +141,9 @@ class ProjectTasks:
     def __init__(self, server: LabelStudio, project_id: int) -> None:
         self._server = server
         self._project_id = project_id
-        project = server.get_json(f"/api/projects/{project_id}/")
-        self.labeling_config: str = project["label_config"]
-        self.size: int = project["task_number"]
+        project = describe_project(server, project_id)
+        self.labeling_config = project.label_config
+        self.size = project.task_count
 
     def tasks(self, on_progress: OnProgress) -> Iterator[LabelledTask]:
         """Read the tasks, ordered by id.
@@ -159,7 +154,7 @@ class ProjectTasks:
         Raises:
             LabelStudioError: Label Studio refused or did not answer.
         """
-        for task in self._all("all"):
+        for task in iterate_tasks(self._server, self._project_id, fields=EVERYTHING):
             yield LabelledTask.from_json(task)
             on_progress(1)
 
@@ -169,35 +164,8 @@ class ProjectTasks:
         Raises:
             LabelStudioError: Label Studio refused or did not answer.
         """
-        tasks = map(LabelledTask.from_json, self._all("task_only"))
+        tasks = map(LabelledTask.from_json, iterate_tasks(self._server, self._project_id))
         return {name for task in tasks if (name := task.coco.get("file_name"))}
-
-    def _all(self, fields: str) -> Iterator[dict[str, Any]]:
-        last_id = 0
-        while page := self._page_after(last_id, fields):
-            yield from page
-            last_id = page[-1]["id"]
-
-    def _page_after(self, task_id: int, fields: str) -> list[dict[str, Any]]:
-        later = {
-            "filter": "filter:tasks:id",
-            "operator": "greater",
-            "type": "Number",
-            "value": task_id,
-        }
-        parameters = {
-            "project": self._project_id,
-            "fields": fields,
-            "resolve_uri": "false",  # a signed address is no name of an image
-            "page": 1,
-            "page_size": TASKS_PER_PAGE,
-            "query": json.dumps(
-                {"filters": {"conjunction": "and", "items": [later]}, "ordering": ["tasks:id"]}
-            ),
-        }
-        answer = self._server.get_json(f"/api/tasks?{urlencode(parameters)}")
-        page: list[dict[str, Any]] = answer["tasks"]
-        return page
 
 
 def _counted(file: BinaryIO, items: Iterable[Any], on_progress: OnProgress) -> Iterator[Any]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from mobilesam import EmbeddingBytesError
+
 
 @dataclass(frozen=True)
 class FakeEmbedding:
@@ -42,6 +44,17 @@ class FakePredictor:
             self.embedded.append(image)
         self.has_embedded.set()
         return FakeEmbedding(image)
+
+    def pack(self, embedding):
+        buffer = io.BytesIO()
+        np.save(buffer, embedding.image)
+        return buffer.getvalue()
+
+    def unpack(self, data):
+        try:
+            return FakeEmbedding(np.load(io.BytesIO(data)))
+        except (ValueError, EOFError) as error:
+            raise EmbeddingBytesError(str(error)) from error
 
     def predict_object(self, embedding, *, points_xy, point_labels, box_xyxy):
         with self._lock:

@@ -141,6 +141,7 @@ def test_webhook_train_and_versions_answer_in_their_shapes(client):
         ),
         pytest.param("/webhook", b'{"a":' * 100_000, "Body is not a JSON object", id="deep"),
         pytest.param("/predict", b"[" * 100_000, "Body is not a JSON object", id="deep-list"),
+        pytest.param("/predict", b'{"tasks": NaN}', "Body is not a JSON object", id="not-a-number"),
         pytest.param("/webhook", b"", "Body is not a JSON object", id="empty-webhook"),
         pytest.param(
             "/predict",
@@ -206,6 +207,40 @@ def test_secrets_of_the_wrong_type_are_not_repeated(client, caplog):
     )
     assert response.status_code == 400
     assert "sesame" not in response.text + caplog.text
+
+
+def brush_draft(regions):
+    value = {"format": "rle", "rle": [171] * 5000, "brushlabels": ["Object"]}
+    region = {"id": "r", "type": "brushlabels", "from_name": "m", "to_name": "i", "value": value}
+    return [{"id": 1, "result": [region] * regions}]
+
+
+def test_body_with_a_hundred_regions_of_the_draft_is_taken(client, segmenter):
+    tasks = [{"id": 4, "data": {"image": "/a.jpg"}, "drafts": brush_draft(100)}]
+    assert client.post("/predict", json=predict_body(tasks=tasks)).status_code == 200
+    (task,) = segmenter.asked[0]["tasks"]
+    assert len(task["drafts"][0]["result"]) == 100
+
+
+@pytest.mark.parametrize(
+    ("error", "cut"),
+    [
+        pytest.param(None, None, id="answered"),
+        pytest.param(ImageUnreachableError("no", remedy="do"), None, id="refused"),
+        pytest.param(ZeroDivisionError("a bug"), None, id="bug"),
+        pytest.param(None, -1, id="no-json"),
+    ],
+)
+def test_body_is_never_logged(client, segmenter, caplog, error, cut):
+    caplog.set_level("DEBUG")
+    segmenter.error = error
+    tasks = [{"id": 4, "data": {"image": "/sesame.jpg"}, "drafts": brush_draft(2)}]
+    body = json.dumps(predict_body(tasks=tasks, label_config="<View>sesame</View>"))
+    client.post("/predict", data=body[:cut])
+    client.post("/setup", data=body[:cut])
+    client.post("/webhook", data=body[:cut])
+    assert "sesame" not in caplog.text
+    assert "171, 171" not in caplog.text
 
 
 def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):

@@ -6,6 +6,7 @@ import pytest
 
 from backend.cache import EmbeddingCache, EmbeddingKey
 from backend.embedder import MAX_GUESSES, Embedder
+from backend.stored_embeddings import StoredEmbeddings
 from backend.workers import Urgency
 
 DEADLINE_S = 10
@@ -40,9 +41,34 @@ class Encoder:
         self.go_on.clear()
 
 
+class Stored:
+    """The slower tiers: a dict that counts how often it is asked, and can be held."""
+
+    def __init__(self, **values):
+        self.values = {key(name): value for name, value in values.items()}
+        self.asked = []
+        self.put_keys = []
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def get(self, key):
+        self.asked.append(key)
+        self.started.set()
+        assert self.go_on.wait(DEADLINE_S)
+        return self.values.get(key)
+
+    def put(self, key, _embedding):
+        self.put_keys.append(key)
+
+
+def embedder_with(stored):
+    return Embedder(EmbeddingCache(max_bytes=10_000), stored)
+
+
 @pytest.fixture
 def embedder():
-    return Embedder(EmbeddingCache(max_bytes=10_000))
+    return Embedder(EmbeddingCache(max_bytes=10_000), StoredEmbeddings([], repr, repr))
 
 
 @pytest.fixture
@@ -122,4 +148,112 @@ def test_guesses_beyond_the_bound_are_dropped(embedder, encoder):
     for number in range(2 * MAX_GUESSES):
         prepare(embedder, encoder, str(number))
     assert embedder.waiting() == 1 + MAX_GUESSES
+    encoder.go_on.set()
+
+
+def test_embedding_of_a_slower_tier_runs_no_encoder_and_is_kept_in_memory(encoder):
+    stored = Stored(a=Value("stored"))
+    embedder = embedder_with(stored)
+    assert embedder.find_kept(key("a")) is None
+    assert embedder.find(key("a"), encoder.job("a")).name == "stored"
+    assert embedder.find(key("a"), encoder.job("a")).name == "stored"
+    assert embedder.find_kept(key("a")).name == "stored"
+    assert encoder.calls == []
+    assert stored.asked == [key("a")]
+
+
+def test_warm_click_asks_no_slower_tier(encoder):
+    stored = Stored()
+    embedder = embedder_with(stored)
+    embedder.find(key("a"), encoder.job("a"))
+    assert stored.asked == [key("a")]
+    for _ in range(10):
+        assert embedder.find_kept(key("a")).name == "a"
+        assert embedder.find(key("a"), encoder.job("a")).name == "a"
+    assert stored.asked == [key("a")]
+
+
+def test_computed_embedding_is_put_into_the_slower_tiers_once(encoder):
+    stored = Stored()
+    embedder = embedder_with(stored)
+    embedder.find(key("a"), encoder.job("a"))
+    embedder.find(key("b"), encoder.job("b"))  # the encoder's thread is done with the first
+    assert stored.put_keys[0] == key("a")
+    assert stored.put_keys.count(key("a")) == 1
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "not-stored"])
+def test_fifty_threads_asking_for_one_image_are_one_look(encoder, is_stored):
+    stored = Stored(**({"a": Value("a")} if is_stored else {}))
+    embedder = embedder_with(stored)
+    stored.go_on.clear()
+    with ThreadPoolExecutor(50) as pool:
+        answers = [pool.submit(embedder.find, key("a"), encoder.job("a")) for _ in range(50)]
+        assert stored.started.wait(DEADLINE_S)
+        stored.go_on.set()
+        assert {answer.result(DEADLINE_S).name for answer in answers} == {"a"}
+    assert stored.asked == [key("a")]
+    assert encoder.calls == ([] if is_stored else ["a"])
+
+
+def test_look_waits_for_no_encode(encoder):
+    embedder = embedder_with(Stored(a=Value("a")))
+    encoder.hold()
+    prepare(embedder, encoder, "running")
+    assert encoder.started.wait(DEADLINE_S)
+    assert embedder.find(key("a"), encoder.job("a")).name == "a"
+    assert encoder.calls == ["running"]
+    encoder.go_on.set()
+
+
+def test_failed_look_reaches_everybody_and_the_next_starts_anew(encoder):
+    stored = Stored(a=Value("a"))
+    embedder = embedder_with(stored)
+    del stored.values
+    with pytest.raises(AttributeError):
+        embedder.find(key("a"), encoder.job("a"))
+    assert embedder.waiting() == 0
+    stored.values = {}
+    assert embedder.find(key("a"), encoder.job("a")).name == "a"
+
+
+def test_prepared_image_is_loaded_from_a_slower_tier(encoder):
+    embedder = embedder_with(Stored(a=Value("a")))
+    prepare(embedder, encoder, "a")
+    assert embedder.find_kept(key("a")).name == "a"
+    assert encoder.calls == []
+
+
+def test_dropped_embedding_is_looked_for_again(encoder, monkeypatch):
+    stored = Stored()
+    embedder = Embedder(EmbeddingCache(max_bytes=40), stored)
+    embedder.find(key("a"), encoder.job("a"))
+    embedder.find(key("b"), encoder.job("b"))  # drops the first
+    stored.values = {key("a"): Value("a")}
+    assert embedder.find(key("a"), encoder.job("a")).name == "a"
+    assert encoder.calls == ["a", "b"]
+
+
+def test_upcoming_image_is_dropped_while_asked_for_ones_wait(embedder, encoder):
+    encoder.hold()
+    prepare(embedder, encoder, "running", Urgency.OPENED_TASK)
+    assert encoder.started.wait(DEADLINE_S)
+    prepare(embedder, encoder, "upcoming 1", Urgency.UPCOMING)
+    prepare(embedder, encoder, "batch")
+    prepare(embedder, encoder, "upcoming 2", Urgency.UPCOMING)
+    encoder.go_on.set()
+    embedder.find(key("upcoming 1"), encoder.job("upcoming 1"))
+    embedder.find(key("batch"), encoder.job("batch"))
+    assert not embedder.has(key("upcoming 2"))
+    assert "upcoming 2" not in encoder.calls
+
+
+def test_opened_task_is_not_dropped_because_guesses_wait(embedder, encoder):
+    encoder.hold()
+    prepare(embedder, encoder, "running")
+    assert encoder.started.wait(DEADLINE_S)
+    for number in range(2 * MAX_GUESSES):
+        prepare(embedder, encoder, str(number))
+    prepare(embedder, encoder, "opened", Urgency.OPENED_TASK)
+    assert embedder.has(key("opened"))
     encoder.go_on.set()

@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from backend.errors import (
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
-from backend.task_images import BACKGROUND_FETCHES, MAX_BATCH
+from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
+from backend.workers import Urgency
 
 CONFIG = """
 <View>
@@ -144,7 +146,7 @@ def test_negative_click_without_an_object_is_explained(segmenter, elsewhere):
 
 
 def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
-    monkeypatch.setattr("backend.segmenter.OBJECT_REMEMBERED_FOR_S", 0)
+    monkeypatch.setattr("backend.last_objects.REMEMBERED_FOR_S", 0)
     predict(segmenter, click(20, 20))
     with pytest.raises(PromptError, match="only negative points"):
         predict(segmenter, click(25, 20, positive=False))
@@ -299,7 +301,8 @@ def test_opened_task_is_fetched_before_the_rest_of_a_batch(segmenter, files):
     while files.asked.acquire(timeout=0.5):
         pass
     # What is beyond the queue was dropped; a few had left it while it was filled.
-    assert MAX_BATCH < len(files.fetched) <= 1 + MAX_BATCH + BACKGROUND_FETCHES
+    most = MAX_WAITING[Urgency.BATCH]
+    assert most < len(files.fetched) <= 1 + most + BACKGROUND_FETCHES
 
 
 def test_long_addresses_are_remembered_by_their_hash(segmenter, predictor):
@@ -350,3 +353,16 @@ def test_setup_refuses_a_config_that_can_give_no_mask(segmenter):
             hostname="http://localhost:8080",
             access_token="t",
         )
+
+
+def test_earlier_regions_of_a_click_are_never_logged(segmenter, caplog):
+    caplog.set_level("DEBUG")
+    rle = [171] * 5000
+    mask = {"id": "m", "type": "brushlabels", "from_name": "mask", "to_name": "img"}
+    mask["value"] = {"format": "rle", "rle": rle, "brushlabels": ["A"]}
+    task = {"id": 4, "data": {"photo": "/a.jpg"}, "drafts": [{"id": 1, "result": [mask] * 100}]}
+    for context in ([click(20, 20), *[mask] * 100], [mask]):  # answered, and refused
+        with suppress(PromptError):
+            segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=context)
+    assert "task 4: 1 prompts" in caplog.text
+    assert "171, 171" not in caplog.text

@@ -30,6 +30,11 @@ def test_settings_read_every_variable():
             "MOBILESAM_CHECKPOINT": "demo",
             "MOBILESAM_DEVICE": "cpu",
             "MOBILESAM_CACHE_MB": "64",
+            "MOBILESAM_CACHE_DIR": "/cache/embeddings",
+            "MOBILESAM_CACHE_DIR_MB": "100",
+            "MOBILESAM_REDIS_URL": "redis://redis:6379/0",
+            "MOBILESAM_REDIS_HOURS": "24",
+            "MOBILESAM_PREFETCH_TASKS": "0",
             "MOBILESAM_MAX_IMAGE_MB": "5",
             "MOBILESAM_MAX_PIXELS": "1000",
             "MOBILESAM_FETCH_TIMEOUT_S": "2.5",
@@ -52,6 +57,11 @@ def test_settings_read_every_variable():
         checkpoint="demo",
         device="cpu",
         cache_mb=64,
+        cache_dir="/cache/embeddings",
+        cache_dir_mb=100,
+        redis_url="redis://redis:6379/0",
+        redis_hours=24,
+        prefetch_tasks=0,
         max_image_mb=5,
         max_pixels=1000,
         fetch_timeout_s=2.5,
@@ -131,6 +141,21 @@ def test_cache_holds_a_few_images_at_least():
     assert Settings.from_environment({"MOBILESAM_CACHE_MB": "16"}).cache_mb == 16
     with pytest.raises(SettingsError, match="MOBILESAM_CACHE_MB='15' is not between 16"):
         Settings.from_environment({"MOBILESAM_CACHE_MB": "15"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sesame@localhost:6379", "http://:sesame@localhost", "redis://:sesame@localhost:port"],
+)
+def test_redis_url_of_another_kind_is_refused_without_its_password(url):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"MOBILESAM_REDIS_URL": url})
+    assert caught.value.message.startswith("MOBILESAM_REDIS_URL=*** is not a URL such as redis://")
+
+
+def test_cache_folder_that_is_a_file_is_refused():
+    with pytest.raises(SettingsError, match=r"MOBILESAM_CACHE_DIR='.*' is a file, not a folder"):
+        Settings.from_environment({"MOBILESAM_CACHE_DIR": __file__})
 
 
 def test_settings_are_printed_without_their_secrets():

@@ -213,7 +213,7 @@ def played_project(host, known=()):
         path, _, query = request.path.partition("?")
         if path == "/api/projects/5/":
             return json.dumps({"label_config": xml, "task_number": len(tasks)}).encode()
-        if path == "/api/tasks":
+        if path == "/api/tasks/":
             page, tasks[:] = list(tasks), []
             return json.dumps({"tasks": page}).encode()
         if path == "/api/projects/5/import" and "commit_to_project=false" in query:

@@ -13,6 +13,8 @@ from backend.label_studio import LabelStudio
 
 RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 
+PROJECT = b'{"label_config": "<View/>", "task_number": 7}'
+
 
 def read(path):
     return list(ExportFile(path).tasks(lambda _bytes: None))
@@ -150,7 +152,7 @@ def test_project_is_paged_by_id_so_that_changes_hide_no_task(host, server):
     def answer(request):
         query = parse_qs(urlsplit(request.path).query)
         if "query" not in query:
-            return b'{"label_config": "<View/>", "task_number": 7}'
+            return PROJECT
         after = json.loads(query["query"][0])["filters"]["items"][0]["value"]
         assert query["fields"] == ["all"]
         assert query["resolve_uri"] == ["false"]
@@ -172,9 +174,7 @@ def test_imported_names_are_those_that_tasks_note(host, server):
         {"id": 2, "data": {"image": "b"}, "meta": {}},
     ]
     pages = [json.dumps({"tasks": tasks}).encode(), b'{"tasks": []}']
-    host.answer = lambda request: (
-        pages.pop(0) if "query" in request.path else b'{"label_config": "", "task_number": 2}'
-    )
+    host.answer = lambda request: pages.pop(0) if "query" in request.path else PROJECT
     assert ProjectTasks(server, 5).imported_names() == {"x/a.jpg"}
 
 

@@ -1,0 +1,77 @@
+"""The last object of each task and label, which negative clicks alone refine."""
+
+import dataclasses
+import hashlib
+import logging
+from typing import Any, Protocol
+
+import orjson
+
+from backend.prompts import Point, Prompt, Rectangle
+from backend.recent import RecentMap
+
+OBJECTS_REMEMBERED = 10_000  # under 1 kB each
+REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
+
+# Project, task, Image tag, page and labels: where a further click may belong to the same object.
+ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
+
+log = logging.getLogger(__name__)
+
+
+class SharedNotes(Protocol):
+    """Where several services leave each other notes, such as a Redis."""
+
+    def get(self, name: str, *, expire_s: int) -> bytes | None:
+        """Return a note and keep it for some seconds more, or None."""
+
+    def put(self, name: str, value: bytes, *, expire_s: int) -> bool:
+        """Leave a note for some seconds."""
+
+
+class LastObjects:
+    """Remembers prompts; through `shared`, if there is one, for all services. Safe under threads.
+
+    Two clicks on one object may reach two services. What the shared place says comes first, since
+    this service may not have seen the last object; its own memory is for when that place is gone.
+
+    Args:
+        shared: told at each click and asked at negative ones; 0.04 ms on one machine.
+    """
+
+    def __init__(self, shared: SharedNotes | None) -> None:
+        self._own: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
+        self._shared = shared
+
+    def put(self, key: ObjectKey, prompt: Prompt) -> None:
+        """Remember an object for a while, in place of an earlier one."""
+        self._own.put(key, prompt, lifetime_s=REMEMBERED_FOR_S)
+        if self._shared is not None:
+            self._shared.put(_name(key), orjson.dumps(prompt), expire_s=REMEMBERED_FOR_S)
+
+    def get(self, key: ObjectKey) -> Prompt | None:
+        """Return the last object, or None if that was too long ago or never."""
+        shared = None
+        if self._shared is not None:
+            note = self._shared.get(_name(key), expire_s=REMEMBERED_FOR_S)
+            shared = None if note is None else _read(note)
+        return shared or self._own.get(key)
+
+
+def _name(key: ObjectKey) -> str:
+    return hashlib.sha256(b"last object\0" + orjson.dumps(key)).hexdigest()
+
+
+def _read(note: bytes) -> Prompt | None:
+    try:
+        fields: dict[str, Any] = orjson.loads(note)
+        rectangle = fields["rectangle"]
+        return dataclasses.replace(
+            Prompt(**fields),
+            labels=tuple(fields["labels"]),
+            points=tuple(Point(**point) for point in fields["points"]),
+            rectangle=None if rectangle is None else Rectangle(**rectangle),
+        )
+    except (ValueError, TypeError, KeyError) as error:  # damaged, or of another version
+        log.debug("a shared note of a last object makes no sense: %r", error)
+        return None

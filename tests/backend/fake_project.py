@@ -1,0 +1,79 @@
+"""A project in the fake Label Studio, as far as its API tells of tasks."""
+
+import json
+import threading
+from urllib.parse import parse_qs, urlsplit
+
+from fake_label_studio import FakeLabelStudio
+from fake_model import png
+
+from backend import projects
+
+
+class FakeProject(FakeLabelStudio):
+    """Project 7 with a picture of its own for each task; `finished` tasks are not served again."""
+
+    def __init__(self, tasks=10, sampling="Sequential sampling"):
+        super().__init__()
+        self.sampling = sampling
+        self.tasks = {
+            task_id: {"image": f"/data/upload/7/{task_id}.png"}
+            for task_id in range(101, 101 + tasks)
+        }
+        for task_id, data in self.tasks.items():
+            self.pages[data["image"]] = png(40, 60, color=(task_id % 256, 0, 0))
+        self.finished = set()
+        self.api_fault = None  # an answer in place of the API's
+        self.asked = threading.Semaphore(0)  # for tasks
+        self.answer_now = threading.Event()
+        self.answer_now.set()
+
+    def answer(self, request):
+        parts = urlsplit(request.path)
+        if self.api_fault and parts.path.startswith("/api/"):
+            self.asked.release()
+            return self.api_fault
+        if parts.path == "/api/projects/7/" and not self._refusal(request):
+            project = {
+                "id": 7,
+                "title": "seven",
+                "sampling": self.sampling,
+                "task_number": len(self.tasks),
+                "label_config": projects.LABELING_CONFIG,
+                "created_at": "2026-11-22T12:26:43.480074Z",
+            }
+            return 200, {"Content-Type": "application/json"}, json.dumps(project).encode()
+        if parts.path == "/api/tasks/" and not self._refusal(request):
+            self.asked.release()
+            assert self.answer_now.wait(10)
+            return self._answer_tasks(parse_qs(parts.query))
+        return super().answer(request)
+
+    def fetched(self):
+        """The ids of the tasks whose pictures were fetched, in that order."""
+        paths = [path for path in self.paths if path.startswith("/data/upload/7/")]
+        return [int(path.rpartition("/")[2].removesuffix(".png")) for path in paths]
+
+    def count(self, path):
+        return sum(urlsplit(each).path == path for each in self.paths)
+
+    def _answer_tasks(self, query):
+        assert query["project"] == ["7"]
+        page, size = int(query.get("page", ["1"])[0]), int(query["page_size"][0])
+        tasks = list(self.tasks.items())
+        if "query" in query:
+            later, *unfinished = json.loads(query["query"][0])["filters"]["items"]
+            assert (later["filter"], later["operator"]) == ("filter:tasks:id", "greater")
+            finished = self.finished if unfinished else ()
+            assert all(item["filter"] == "filter:tasks:completed_at" for item in unfinished)
+            tasks = [t for t in tasks if t[0] > later["value"] and t[0] not in finished]
+        chosen = tasks[(page - 1) * size : page * size]
+        if not chosen and page > 1:
+            return 404, {"Content-Type": "application/json"}, b'{"detail": "Invalid page."}'
+        answer = {
+            "total": len(tasks),
+            "total_annotations": 0,
+            "total_predictions": 0,
+            "tasks": [{"id": task_id, "data": data} for task_id, data in chosen],
+        }
+        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()

@@ -1,0 +1,86 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend import last_objects
+from backend.last_objects import LastObjects
+from backend.prompts import Point, Prompt, Rectangle
+
+KEY = ("7.1", 4, "image", None, ("Car",))
+CLICK = Prompt("image", None, ("Car",), 0.0, points=(Point(12.3456789012345, 50.0, True),))
+
+percents = st.floats(-1, 101)
+points = st.lists(st.builds(Point, percents, percents, st.booleans())).map(tuple)
+rectangles = st.builds(
+    Rectangle, percents, percents, percents, percents, percents, percents, st.text()
+)
+prompts = st.builds(
+    Prompt,
+    st.text(),
+    st.none() | st.integers(0, 100),
+    st.lists(st.text()).map(tuple),
+    percents,
+    points,
+    st.none() | rectangles,
+)
+
+
+class Shared:
+    """Notes in a dict; gone while `is_gone`."""
+
+    def __init__(self):
+        self.notes = {}
+        self.is_gone = False
+
+    def get(self, name, *, expire_s):
+        return None if self.is_gone else self.notes.get(name)
+
+    def put(self, name, value, *, expire_s):
+        assert expire_s == last_objects.REMEMBERED_FOR_S
+        if not self.is_gone:
+            self.notes[name] = value
+        return not self.is_gone
+
+
+def test_object_is_remembered_by_its_key():
+    remembered = LastObjects(None)
+    remembered.put(KEY, CLICK)
+    assert remembered.get(KEY) == CLICK
+    assert remembered.get((*KEY[:4], ("Tree",))) is None
+
+
+@given(prompt=prompts)
+def test_shared_object_is_the_same_in_every_digit(prompt):
+    shared = Shared()
+    LastObjects(shared).put(KEY, prompt)
+    assert LastObjects(shared).get(KEY) == prompt
+
+
+def test_last_object_of_another_service_comes_before_an_older_own_one():
+    shared = Shared()
+    first, second = LastObjects(shared), LastObjects(shared)
+    first.put(KEY, CLICK)
+    newer = Prompt("image", None, ("Car",), 0.0, points=(Point(1.0, 2.0, True),))
+    second.put(KEY, newer)
+    assert first.get(KEY) == newer
+
+
+def test_own_object_is_left_when_the_shared_place_is_gone():
+    shared = Shared()
+    remembered = LastObjects(shared)
+    shared.is_gone = True
+    remembered.put(KEY, CLICK)
+    assert remembered.get(KEY) == CLICK
+
+
+@pytest.mark.parametrize(
+    "note",
+    [b"", b"{", b"[]", b"{}", b'{"rectangle": null, "points": [{}], "labels": []}', b"\xff"],
+)
+def test_damaged_note_is_none(note):
+    shared = Shared()
+    remembered = LastObjects(shared)
+    remembered.put(KEY, CLICK)
+    shared.notes = dict.fromkeys(shared.notes, note)
+    assert remembered.get(KEY) == CLICK
+    assert LastObjects(shared).get(KEY) is None

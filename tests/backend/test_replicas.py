@@ -1,0 +1,177 @@
+"""Several services that share a Redis or a folder, and one that starts anew."""
+
+import time
+from contextlib import ExitStack, closing
+
+import numpy as np
+import pytest
+from fake_model import FakePredictor, png
+from PIL import Image
+
+from backend import projects
+from backend.app import create_app
+from backend.brush import decode_brush
+from backend.images import ImageLoader
+from backend.segmenter import Segmenter
+from backend.settings import Settings
+
+SIZE_HW = (100, 200)
+DEADLINE_S = 10
+
+
+class Replica:
+    """A service with a predictor of its own, asked as Label Studio asks it."""
+
+    def __init__(self, predictor, settings):
+        self.predictor = predictor
+        self.segmenter = Segmenter(predictor, settings)
+        self.client = create_app(settings, segmenter=self.segmenter).test_client()
+
+    def close(self):
+        self.segmenter.close()
+
+    def click(self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, **point):
+        body = {
+            "tasks": [{"id": 4, "data": {"image": photo}}],
+            "project": "1.0",
+            "label_config": projects.LABELING_CONFIG,
+            "params": {"context": {"result": [projects.key_point((60, 50), size_hw) | point]}},
+        }
+        response = self.client.post("/predict", json=body)
+        assert response.status_code == 200, response.text
+        (region,) = response.json["results"][0]["result"]
+        return decode_brush(region["value"]["rle"], *size_hw)
+
+    def tier(self, name):
+        return self.client.get("/health").json["cache"][name]
+
+
+@pytest.fixture
+def replica(monkeypatch):
+    """Make replicas that find one photo at every address."""
+    monkeypatch.setattr(ImageLoader, "fetch", lambda *_, **__: png(*SIZE_HW))
+    with ExitStack() as stack:
+
+        def make(predictor=None, **settings):
+            made = Replica(predictor or FakePredictor(), Settings(**settings))
+            return stack.enter_context(closing(made))
+
+        yield make
+
+
+def wait_until(condition):
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_click_on_one_replica_finds_what_another_embedded(replica, redis_process):
+    first, second = (replica(redis_url=redis_process.url) for _ in range(2))
+    mask = first.click()
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+    np.testing.assert_array_equal(second.click(), mask)
+    assert len(first.predictor.embedded) == 1
+    assert second.predictor.embedded == []
+    assert second.tier("redis")["hits"] == 1
+    assert second.tier("memory")["entries"] == 1
+
+
+def test_negative_click_refines_what_another_replica_segmented(replica, redis_process):
+    first, second = (replica(redis_url=redis_process.url) for _ in range(2))
+    mask = first.click()
+    smaller = second.click(is_positive=False)
+    assert 0 < smaller.sum() < mask.sum()
+    assert second.predictor.prompts == [([(60, 50), (60, 50)], [1, 0], None)]
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)
+        lifetimes = [client.ttl(name) for name in client.scan_iter()]
+    assert min(lifetimes) <= 600 < max(lifetimes)  # the object's, the embedding's
+
+
+def test_warm_clicks_leave_the_slower_tiers_alone(replica, redis_process, tmp_path):
+    one = replica(redis_url=redis_process.url, cache_dir=str(tmp_path))
+    one.click()
+    before = one.tier("disk"), one.tier("redis")["misses"]
+    assert before[1] == 1
+    for _ in range(5):
+        one.click()
+    assert one.tier("memory")["hits"] == 5
+    assert one.tier("redis")["misses"] == 1
+    assert (one.tier("disk")["hits"], one.tier("disk")["misses"]) == (0, 1)
+
+
+def test_restarted_service_finds_what_it_embedded(replica, tmp_path):
+    first = replica(cache_dir=str(tmp_path))
+    mask = first.click()
+    wait_until(lambda: first.tier("disk")["entries"] == 1)
+    second = replica(cache_dir=str(tmp_path))
+    np.testing.assert_array_equal(second.click(), mask)
+    assert second.predictor.embedded == []
+    assert second.tier("disk")["hits"] == 1
+
+
+def test_found_in_redis_is_put_onto_the_disk(replica, redis_process, tmp_path):
+    first = replica(redis_url=redis_process.url)
+    first.click()
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+    second = replica(redis_url=redis_process.url, cache_dir=str(tmp_path))
+    second.click()
+    wait_until(lambda: second.tier("disk")["entries"] == 1)
+    redis_process.kill()
+    third = replica(cache_dir=str(tmp_path))
+    third.click()
+    assert second.predictor.embedded == third.predictor.embedded == []
+
+
+def test_clicks_go_on_without_redis_and_share_again_when_it_is_back(
+    replica, redis_process, monkeypatch
+):
+    monkeypatch.setattr("backend.redis_cache.LOOK_INTERVAL_S", 0.05)
+    first, second = (replica(redis_url=redis_process.url) for _ in range(2))
+    redis_process.kill()
+    mask = first.click()
+    np.testing.assert_array_equal(second.click(), mask)
+    assert len(first.predictor.embedded) == len(second.predictor.embedded) == 1
+    redis_process.start()
+    wait_until(lambda: first.tier("redis")["entries"] == 0)
+    monkeypatch.setattr(ImageLoader, "fetch", lambda *_, **__: png(*SIZE_HW, color=(1, 2, 3)))
+    first.click("/data/upload/1/b.jpg")
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+    wait_until(lambda: second.tier("redis")["entries"] == 2)
+    second.click("/data/upload/1/b.jpg")
+    assert len(second.predictor.embedded) == 1
+
+
+def test_damaged_file_is_embedded_again_and_mended(replica, tmp_path):
+    first = replica(cache_dir=str(tmp_path))
+    mask = first.click()
+    wait_until(lambda: first.tier("disk")["entries"] == 1)
+    (path,) = tmp_path.glob("*/*.embedding")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    second = replica(cache_dir=str(tmp_path))
+    np.testing.assert_array_equal(second.click(), mask)
+    assert len(second.predictor.embedded) == 1
+    wait_until(lambda: path.exists() and path.read_bytes() == whole)
+
+
+def test_real_masks_from_another_replica_are_the_same(
+    replica, redis_process, demo_predictor, monkeypatch, tmp_path
+):
+    """Half precision in Redis; the click's mask differs in next to no pixel."""
+    y, x = np.mgrid[0:300, 0:400]
+    image = np.full((300, 400, 3), 60, np.uint8)
+    image[np.hypot(x - 240, y - 150) < 70] = (200, 80, 80)
+    Image.fromarray(image).save(tmp_path / "disc.png")
+    monkeypatch.setattr(ImageLoader, "fetch", lambda *_, **__: (tmp_path / "disc.png").read_bytes())
+    first, second = (replica(demo_predictor, redis_url=redis_process.url) for _ in range(2))
+    mask = first.click(size_hw=(300, 400))
+    with redis_process.client() as client:
+        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+    monkeypatch.setattr(demo_predictor, "embed", None)  # it must not be needed
+    assert 0 < mask.mean() < 1
+    assert (second.click(size_hw=(300, 400)) == mask).mean() > 0.999

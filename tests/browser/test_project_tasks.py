@@ -1,0 +1,39 @@
+"""What a real Label Studio tells of a project's tasks; no browser is needed for that."""
+
+import pytest
+
+from backend import projects
+from backend.labeling_config import parse_labeling_config
+from backend.project_tasks import iterate_tasks
+from backend.upcoming_tasks import SEQUENTIAL, upcoming_tasks
+
+pytestmark = pytest.mark.browser
+
+ADDRESSES = [f"s3://photos/{number}.jpg" for number in range(250)]
+
+
+@pytest.fixture(scope="module")
+def project_id(api):
+    project_id = projects.open_project(api, "many tasks", instruction="")
+    tasks = [{"image": address} for address in ADDRESSES]
+    api.api.projects.import_tasks(id=project_id, request=tasks)
+    return project_id
+
+
+def test_tasks_come_in_the_order_of_their_ids_and_as_they_were_imported(api, project_id):
+    project = projects.describe_project(api, project_id)
+    assert project.task_count == len(ADDRESSES)
+    parse_labeling_config(project.label_config).require_usable()
+    tasks = list(iterate_tasks(api, project_id))
+    assert [task["data"]["image"] for task in tasks] == ADDRESSES
+    assert [task["id"] for task in tasks] == sorted(task["id"] for task in tasks)
+
+
+def test_upcoming_tasks_are_the_next_unfinished_ones(api, project_id):
+    ids = [task["id"] for task in iterate_tasks(api, project_id)]
+    assert api.api.projects.get(project_id).sampling == SEQUENTIAL
+    api.api.annotations.create(id=ids[3], result=[])
+    upcoming = upcoming_tasks(api, project_id, ids[1], 3)
+    assert [task["id"] for task in upcoming] == [ids[2], ids[4], ids[5]]
+    assert upcoming[0]["data"] == {"image": ADDRESSES[2]}
+    assert upcoming_tasks(api, project_id, ids[-1], 3) == []
