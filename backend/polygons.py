@@ -192,17 +192,18 @@ def _rings(following: list[int]) -> list[list[int]]:
 
 def _simplified(parts: list[shapely.Polygon], tolerance_px: float) -> list[shapely.Polygon]:
     """Leave out what is not deeper than the tolerance, and points within it of the new outline."""
-    # All at once, so that no outline crosses another's.
-    together = shapely.MultiPolygon(_deep(parts, tolerance_px))
-    simplified = together.simplify(tolerance_px, preserve_topology=True)
-    outline = simplified.boundary
-    shapely.prepare(outline)
-    points = shapely.points(shapely.get_coordinates(together))
-    if not shapely.dwithin(outline, points, tolerance_px + SLIT_PX).all():
-        # GEOS leaves out a ring's first point last, and with it moves once more what was moved.
-        simplified = together.simplify(tolerance_px / 2, preserve_topology=True)
+    deep = _deep(parts, tolerance_px)
+    rings = [ring for part in deep for ring in (part.exterior, *part.interiors)]
+    # All at once, so that none crosses another. As lines: of a ring, GEOS would take the first
+    # point too, and count from there, so that the outline would move by twice the tolerance.
+    lines = shapely.MultiLineString([shapely.LineString(ring.coords) for ring in rings])
+    simplified = iter(shapely.get_parts(lines.simplify(tolerance_px, preserve_topology=True)))
+    parts = [
+        shapely.Polygon(next(simplified), [next(simplified) for _ in part.interiors])
+        for part in deep
+    ]
     # Chains of pixels that touch at corners are deep, and may be as thin as a slit now.
-    return _deep(list(shapely.get_parts(simplified)), SLIT_PX)
+    return _deep(parts, SLIT_PX)
 
 
 def _deep(parts: list[shapely.Polygon], depth_px: float) -> list[shapely.Polygon]:
