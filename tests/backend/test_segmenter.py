@@ -305,6 +305,23 @@ def test_opened_task_is_fetched_before_the_rest_of_a_batch(segmenter, files):
     assert most < len(files.fetched) <= 1 + most + BACKGROUND_FETCHES
 
 
+def test_opened_tasks_beyond_the_bound_are_dropped_and_clicked_ones_are_not(
+    segmenter, files, monkeypatch
+):
+    monkeypatch.setitem(MAX_WAITING, Urgency.OPENED_TASK, 5)
+    files.go_on.clear()
+    for number in range(20):
+        task = {"id": number, "data": {"photo": f"/data/{number}.jpg"}}
+        segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=None)
+        if number < BACKGROUND_FETCHES:
+            assert files.asked.acquire(timeout=DEADLINE_S)
+    files.go_on.set()
+    for _ in range(5):
+        assert files.asked.acquire(timeout=DEADLINE_S)
+    assert predict(segmenter, click(20, 20), photo="/data/19.jpg")["result"]
+    assert len(files.fetched) == BACKGROUND_FETCHES + 5 + 1
+
+
 def test_long_addresses_are_remembered_by_their_hash(segmenter, predictor):
     photo = "data:image/png;base64," + "A" * 100_000
     predict(segmenter, click(20, 20), photo=photo)
