@@ -118,7 +118,7 @@ def test_outline_moves_no_more_than_the_tolerance(mask, tolerance_px):
     )
     for ring in rings:
         moved = shapely.distance(outline, shapely.points(ring))
-        assert moved.max() <= SLIT_PX
+        assert moved.max() <= 2 * SLIT_PX  # a slit's corners, on their grid
     kept = shapely.unary_union([shapely.LinearRing(ring) for ring in rings])
     largest = mask_polygons(mask, tolerance_px=0)[0]
     shell = shapely.Polygon(shapely.Polygon(largest).buffer(0.01).exterior)  # its slits closed
