@@ -101,13 +101,17 @@ def mask_shapes(
         rings = mask_polygons(mask, tolerance_px=polygon_tolerance_px)
         to_pct = 100 / np.array([width, height])
         return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
-    left, top, across, down = cv2.boundingRect(mask.view(np.uint8))
-    return [
-        {
-            "x": left / width * 100,
-            "y": top / height * 100,
-            "width": across / width * 100,
-            "height": down / height * 100,
-            "rotation": 0,
-        }
-    ]
+    return [rectangle_shape(cv2.boundingRect(mask.view(np.uint8)), mask.shape)]
+
+
+def rectangle_shape(box_xywh_px: Sequence[float], size_hw: tuple[int, ...]) -> dict[str, Any]:
+    """Return what a rectangle control stores of an upright box, without labels."""
+    x, y, across, down = box_xywh_px
+    height, width = size_hw
+    return {
+        "x": x / width * 100,
+        "y": y / height * 100,
+        "width": across / width * 100,
+        "height": down / height * 100,
+        "rotation": 0,
+    }

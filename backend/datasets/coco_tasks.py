@@ -10,7 +10,7 @@ import numpy as np
 from backend.datasets.coco_reader import CocoAnnotation, CocoImage
 from backend.errors import DatasetError
 from backend.labeling_config import OUTPUTS, LabelingConfig, MaskControl
-from backend.regions import labelled_results, mask_shapes
+from backend.regions import labelled_results, mask_shapes, rectangle_shape
 
 # Colours that are told apart, on photographs and from one another; labels take them in turn.
 COLORS = (
@@ -181,20 +181,11 @@ def _shapes(
     annotation: CocoAnnotation, output: str, size_hw: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """What a control stores of an object; several shapes only where they are polygons."""
-    height, width = size_hw
     if output == "polygon" and annotation.rings:
+        height, width = size_hw
         to_pct = 100 / np.array([width, height])
         rings = [np.reshape(ring, (-1, 2)) for ring in annotation.rings]
         return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
     if output == "rectangle":
-        x, y, across, down = annotation.box(size_hw)
-        return [
-            {
-                "x": x / width * 100,
-                "y": y / height * 100,
-                "width": across / width * 100,
-                "height": down / height * 100,
-                "rotation": 0,
-            }
-        ]
+        return [rectangle_shape(annotation.box(size_hw), size_hw)]
     return mask_shapes(annotation.mask(size_hw), output, polygon_tolerance_px=0)

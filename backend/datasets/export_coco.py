@@ -22,12 +22,13 @@ from backend.datasets.conversion import (
 )
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.image_files import FileNames, ImageFiles, Transfer
+from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
 from backend.datasets.spool import ALL, Spool, SpooledImage
 from backend.datasets.yolo_seg import write_yolo_seg
 from backend.errors import DatasetError, ImageError
 from backend.images import ImageLoader
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.settings import Settings
 
@@ -91,14 +92,17 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
         LabelStudioError: Label Studio refused or did not answer.
     """
     connections = Connections(settings)
-    with closing(_Server(connections)) as server:
+    with closing(connections):
         source: ExportFile | ProjectTasks
+        config = None
         if options.export_file is not None:
             source = ExportFile(options.export_file)
-            config = _config_of_file(options.labeling_config)
+            if options.labeling_config is not None:
+                config = parse_labeling_config(read_labeling_config(options.labeling_config))
             title = f"Label Studio export {options.export_file.name}"
         else:
-            source = ProjectTasks(server.get(), options.project_id or 0)
+            server = require_label_studio(connections, "give an export file with --from")
+            source = ProjectTasks(server, options.project_id or 0)
             config = parse_labeling_config(source.labeling_config)
             title = f"Label Studio project {options.project_id}"
         try:
@@ -112,37 +116,6 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
                 remedy="give another folder with --out, or make room in this one",
             ) from error
     return report
-
-
-class _Server:
-    """The Label Studio of the settings, asked for only where it is needed."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._server = connections.find("")
-
-    def get(self) -> LabelStudio:
-        if self._server is None:
-            raise DatasetError(
-                "a project is exported from Label Studio, and LABEL_STUDIO_URL is not set",
-                remedy="set it and LABEL_STUDIO_API_KEY, or give an export file with --from",
-            )
-        return self._server
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-
-
-def _config_of_file(path: Path | None) -> LabelingConfig | None:
-    if path is None:
-        return None
-    try:
-        return parse_labeling_config(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"cannot read the labeling config {str(path)!r}: {error}",
-            remedy="save Settings > Labeling Interface > Code to a file and give that",
-        ) from error
 
 
 def _fill(

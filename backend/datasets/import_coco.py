@@ -12,6 +12,7 @@ from tqdm import tqdm
 from backend import projects
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
 from backend.datasets.coco_tasks import Kind, Shape, TaskMaker, make_labeling_config
+from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ProjectTasks
 from backend.errors import DatasetError
 from backend.files import replaced_when_done, stays_below
@@ -68,13 +69,8 @@ def run_import(options: ImportOptions, settings: Settings) -> ImportReport:
     if options.out is not None:
         _import_to_file(coco, options, options.out, report)
         return report
-    server = Connections(settings).find("")
-    if server is None:
-        raise DatasetError(
-            "a project is in Label Studio, and LABEL_STUDIO_URL is not set",
-            remedy="set it and LABEL_STUDIO_API_KEY, or write a file with --out",
-        )
-    with closing(server):
+    with closing(Connections(settings)) as connections:
+        server = require_label_studio(connections, "write a file with --out")
         _import_to_project(coco, options, server, report)
     return report
 
@@ -87,7 +83,7 @@ def _import_to_file(
             "images are uploaded into a project, not into a file",
             remedy="give --project or --new, or with --out the images' address with --image-url",
         )
-    xml = _given_config(options) or make_labeling_config(coco.categories, options.shape)
+    xml = _config_for(coco, options)
     maker = _task_maker(xml, coco, options)
     try:
         with replaced_when_done(out) as file:
@@ -115,7 +111,7 @@ def _import_to_project(
     coco: CocoFile, options: ImportOptions, server: LabelStudio, report: ImportReport
 ) -> None:
     if options.new_title is not None:
-        xml = _given_config(options) or make_labeling_config(coco.categories, options.shape)
+        xml = _config_for(coco, options)
         _task_maker(xml, coco, options)  # before the project is made
         _require_images(coco, options)
         project_id = projects.create_project(server, options.new_title, xml)
@@ -141,17 +137,10 @@ def _import_to_project(
             bar.update(len(batch))
 
 
-def _given_config(options: ImportOptions) -> str | None:
-    path = options.labeling_config
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"cannot read the labeling config {str(path)!r}: {error}",
-            remedy="save Settings > Labeling Interface > Code to a file and give that",
-        ) from error
+def _config_for(coco: CocoFile, options: ImportOptions) -> str:
+    if options.labeling_config is not None:
+        return read_labeling_config(options.labeling_config)
+    return make_labeling_config(coco.categories, options.shape)
 
 
 def _task_maker(xml: str, coco: CocoFile, options: ImportOptions) -> TaskMaker:
