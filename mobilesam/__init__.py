@@ -7,6 +7,7 @@ from mobilesam.errors import (
     ImageError,
     MobileSamError,
     PromptError,
+    RuntimeChoiceError,
 )
 from mobilesam.predictor import Embedding, Masks, Predictor
 from mobilesam.sam import SAM, Result
@@ -23,4 +24,5 @@ __all__ = [
     "Predictor",
     "PromptError",
     "Result",
+    "RuntimeChoiceError",
 ]

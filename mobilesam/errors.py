@@ -4,6 +4,7 @@
     ├── CheckpointError   a weights file that is not one of ours
     ├── DownloadError     the weights could not be fetched or stored
     ├── DeviceError       a device that is not there
+    ├── RuntimeChoiceError   a runtime or precision that is not there
     ├── PromptError       points, boxes or logits that are no prompt (also a ValueError)
     └── ImageError        an array or file that is no image (also a ValueError)
 
@@ -25,6 +26,10 @@ class DownloadError(MobileSamError):
 
 class DeviceError(MobileSamError):
     """The device has no such name, or this machine does not have it."""
+
+
+class RuntimeChoiceError(MobileSamError):
+    """No runtime or precision has that name, or it cannot be used on this machine."""
 
 
 class PromptError(MobileSamError, ValueError):
