@@ -65,15 +65,22 @@ class Segmenter:
         """Load the model and run it once, so that the first click does not pay for that.
 
         Raises:
-            MobileSamError: the weights or the device cannot be used.
+            MobileSamError: the weights, the device or the runtime cannot be used.
         """
         started = time.perf_counter()
-        predictor = Predictor(settings.checkpoint, settings.device)
+        predictor = Predictor(
+            settings.checkpoint,
+            settings.device,
+            runtime=settings.runtime,
+            precision=settings.precision,
+        )
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
         predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
         log.info(
-            "loaded %s on %s in %.1f s",
+            "loaded %s in %s %s on %s in %.1f s",
             predictor.model_id,
+            predictor.runtime,
+            predictor.precision,
             predictor.device,
             time.perf_counter() - started,
         )
@@ -97,6 +104,8 @@ class Segmenter:
             "model_version": self.model_version,
             "weights": self._predictor.weights,
             "device": str(self._predictor.device),
+            "runtime": self._predictor.runtime,
+            "precision": self._predictor.precision,
             "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }

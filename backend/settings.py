@@ -14,6 +14,8 @@ from backend.errors import SettingsError
 from backend.labeling_config import OUTPUTS
 
 MEGABYTE = 2**20  # what MB means in every setting
+RUNTIMES = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "float32")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -56,6 +58,15 @@ def _ip_address(value: str) -> str:
         return str(ip_address(value))
     except ValueError:
         raise ValueError("is not an IP address such as 127.0.0.1 or ::1") from None
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.lower() not in names:
+            raise ValueError(f"is not one of {', '.join(names)}")
+        return value.lower()
+
+    return parse
 
 
 def _log_level(value: str) -> str:
@@ -168,6 +179,18 @@ class Settings:
         "official, demo, or the path of a .pt file",
     )
     device: str = _variable("MOBILESAM_DEVICE", "auto", _text, "auto, cpu, cuda or cuda:N")
+    runtime: str = _variable(
+        "MOBILESAM_RUNTIME",
+        "auto",
+        _one_of(*RUNTIMES),
+        "auto, torch or openvino; auto is torch on CUDA and OpenVINO on a CPU",
+    )
+    precision: str = _variable(
+        "MOBILESAM_PRECISION",
+        "auto",
+        _one_of(*PRECISIONS),
+        "auto or float32; auto is the fastest that gives as good masks",
+    )
     cache_mb: int = _variable(
         "MOBILESAM_CACHE_MB",
         512,

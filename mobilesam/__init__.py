@@ -8,6 +8,7 @@ from mobilesam.errors import (
     ImageError,
     MobileSamError,
     PromptError,
+    RuntimeChoiceError,
 )
 from mobilesam.predictor import Embedding, Masks, Predictor
 from mobilesam.sam import SAM, Result
@@ -25,4 +26,5 @@ __all__ = [
     "Predictor",
     "PromptError",
     "Result",
+    "RuntimeChoiceError",
 ]

@@ -1,12 +1,15 @@
-"""Command line of the model: `python -m mobilesam predict | download | evaluate`."""
+"""Command line of the model: `python -m mobilesam predict | download | evaluate | compare`."""
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from mobilesam.download import download
 from mobilesam.errors import MobileSamError
-from mobilesam.evaluation import coco_examples, evaluate, held_out_scenes
+from mobilesam.evaluation import Example, coco_examples, compare, evaluate, held_out_scenes
 from mobilesam.predictor import Predictor
 from mobilesam.sam import SAM
 
@@ -29,6 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     model = argparse.ArgumentParser(add_help=False)
     model.add_argument("--checkpoint", default="official", help="official, demo or a .pt file")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    model.add_argument("--runtime", default="auto", help="auto, torch or openvino")
+    model.add_argument("--precision", default="auto", help="auto or float32")
+
+    pictures = argparse.ArgumentParser(add_help=False)
+    pictures.add_argument("--scenes", type=_count, default=200, help="how many (default: 200)")
+    pictures.add_argument("--coco", type=Path, help="instances JSON to use instead of scenes")
+    pictures.add_argument("--images", type=Path, help="folder of its images (default: images)")
 
     command = commands.add_parser(
         "predict", parents=[model], help="segment objects of an image file, write a picture"
@@ -49,12 +59,18 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_download)
 
     command = commands.add_parser(
-        "evaluate", parents=[model], help="mean IoU on held-out generated scenes or a COCO file"
+        "evaluate",
+        parents=[model, pictures],
+        help="mean IoU on held-out generated scenes or a COCO file",
     )
-    command.add_argument("--scenes", type=_count, default=200, help="how many (default: 200)")
-    command.add_argument("--coco", type=Path, help="instances JSON to use instead of scenes")
-    command.add_argument("--images", type=Path, help="folder of its images (default: images)")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser(
+        "compare",
+        parents=[model, pictures],
+        help="a runtime's and precision's masks beside those of torch in float32",
+    )
+    command.set_defaults(run=_compare)
     return parser
 
 
@@ -66,7 +82,10 @@ def _count(text: str) -> int:
 
 def _predict(options: argparse.Namespace) -> None:
     on, off = options.point or [], options.off or []
-    result = SAM(options.checkpoint, options.device).predict(
+    model = SAM(
+        options.checkpoint, options.device, runtime=options.runtime, precision=options.precision
+    )
+    result = model.predict(
         options.image,
         points=[on + off] if on or off else None,
         labels=[[1] * len(on) + [0] * len(off)] if on or off else None,
@@ -81,15 +100,34 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    predictor = Predictor(options.checkpoint, options.device)
-    if options.coco:
-        images = options.images or options.coco.with_name("images")
-        examples = coco_examples(options.coco, images)
-    else:
-        examples = held_out_scenes(options.scenes)
-    print(f"{predictor.model_id} on {predictor.device}")
-    for label, number in evaluate(predictor, examples).rows():
+    predictor = _predictor(options)
+    for label, number in evaluate(predictor, _examples(options)).rows():
         print(f"{label:48} {number:8.3f}" if number % 1 else f"{label:48} {number:8.0f}")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    predictor = _predictor(options)
+    reference = Predictor(options.checkpoint, "cpu", runtime="torch", precision="float32")
+    found = compare(predictor, reference, _examples(options))
+    print(f"{len(found['click'])} objects, IoU with torch in float32 on the CPU")
+    for kind, values in found.items():
+        print(f"  {kind:6} mean {np.mean(values):.4f}   lowest {np.min(values):.4f}")
+
+
+def _predictor(options: argparse.Namespace) -> Predictor:
+    predictor = Predictor(
+        options.checkpoint, options.device, runtime=options.runtime, precision=options.precision
+    )
+    print(
+        f"{predictor.model_id} in {predictor.runtime} {predictor.precision} on {predictor.device}"
+    )
+    return predictor
+
+
+def _examples(options: argparse.Namespace) -> Iterator[Example]:
+    if not options.coco:
+        return held_out_scenes(options.scenes)
+    return coco_examples(options.coco, options.images or options.coco.with_name("images"))
 
 
 if __name__ == "__main__":

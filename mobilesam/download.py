@@ -47,12 +47,17 @@ class _InterruptedError(Exception):
     """This connection will bring no more; another one may."""
 
 
-def default_checkpoint_path() -> Path:
-    """Where the official weights are kept: in the user's cache folder, as XDG defines it."""
+def cache_folder() -> Path:
+    """Where this package keeps files: in the user's cache folder, as XDG defines it."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not cache.is_absolute():  # not set, or relative, which XDG says to ignore
         cache = Path.home() / ".cache"
-    return cache / "mobilesam" / OFFICIAL.name
+    return cache / "mobilesam"
+
+
+def default_checkpoint_path() -> Path:
+    """Where the official weights are kept."""
+    return cache_folder() / OFFICIAL.name
 
 
 def is_complete(path: Path, file: WeightsFile = OFFICIAL) -> bool:

@@ -4,6 +4,7 @@
     ├── CheckpointError   a weights file that is not one of ours
     ├── DownloadError     the weights could not be fetched or stored
     ├── DeviceError       a device that is not there
+    ├── RuntimeChoiceError   a runtime or precision that is not there
     ├── EmbeddingBytesError   stored bytes that are no embedding
     ├── PromptError       points, boxes or logits that are no prompt (also a ValueError)
     └── ImageError        an array or file that is no image (also a ValueError)
@@ -30,6 +31,10 @@ class DeviceError(MobileSamError):
 
 class EmbeddingBytesError(MobileSamError):
     """The bytes of a stored embedding are truncated, damaged or of another format."""
+
+
+class RuntimeChoiceError(MobileSamError):
+    """No runtime or precision has that name, or it cannot be used on this machine."""
 
 
 class PromptError(MobileSamError, ValueError):

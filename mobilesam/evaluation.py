@@ -126,6 +126,30 @@ def evaluate(predictor: Predictor, examples: Iterable[Example]) -> Scores:
     return scores
 
 
+def compare(
+    predictor: Predictor, reference: Predictor, examples: Iterable[Example]
+) -> dict[str, list[float]]:
+    """Give two predictors the same prompts: one click and one box for every object.
+
+    Returns:
+        prompt kind -> IoU of the two masks of each object.
+    """
+    found: dict[str, list[float]] = {"click": [], "box": []}
+    for index, (image, masks) in enumerate(examples):
+        rng = np.random.default_rng(index)
+        pairs = [(one, one.embed(image)) for one in (predictor, reference)]
+        for wanted in masks:
+            point, box = inner_point(rng, wanted), bounding_box(wanted)
+            clicked = [
+                _mask(one.predict_object(embedding, points_xy=[point], point_labels=[1]))
+                for one, embedding in pairs
+            ]
+            boxed = [_mask(one.predict_object(embedding, box_xyxy=box)) for one, embedding in pairs]
+            found["click"].append(intersection_over_union(*clicked))
+            found["box"].append(intersection_over_union(*boxed))
+    return found
+
+
 def inner_point(rng: Generator, mask: NDArray[np.bool_]) -> tuple[float, float]:
     """Return a pixel (x, y) inside a mask (H, W) and off its outline, or the deepest one."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]

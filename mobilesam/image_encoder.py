@@ -65,7 +65,7 @@ class ImageEncoder(nn.Module):
         """Embed images.
 
         Args:
-            pixels: (B, 3, S, S) float, normalised as `resize.to_model_input` does.
+            pixels: (B, 3, S, S) float, normalised as `resize.to_input_pixels` does.
 
         Returns:
             (B, C, S / stride, S / stride) float.

@@ -79,8 +79,6 @@ class MobileSAM(nn.Module):
         points_xy: Tensor,
         point_kinds: Tensor,
         mask_logits: Tensor | None = None,
-        *,
-        image_positions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode B prompts against one embedding each, or all against one.
 
@@ -89,15 +87,12 @@ class MobileSAM(nn.Module):
             points_xy: (B, N, 2) float, pixels of the model input.
             point_kinds: (B, N) int, see `prompt_encoder`.
             mask_logits: (B, 1, 4G, 4G) float of an earlier answer, or None.
-            image_positions: (1, C, G, G) of `prompt_encoder.grid_positions`, for callers that keep
-                it; made anew if not given.
 
         Returns:
             logits (B, 4, 4G, 4G) and predicted IoU (B, 4); index 0 answers a clear prompt,
             1 to 3 are the candidates for an ambiguous one.
         """
         tokens, dense = self.prompt_encoder(points_xy, point_kinds, mask_logits)
-        if image_positions is None:
-            image_positions = self.prompt_encoder.grid_positions()
-        logits, iou = self.mask_decoder(embedding, image_positions, tokens, dense)
+        image = (embedding + dense).permute(0, 2, 3, 1)
+        logits, iou = self.mask_decoder(image, self.prompt_encoder.grid_positions(), tokens)
         return logits, iou

@@ -9,6 +9,7 @@ any number of threads.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,24 +22,25 @@ from torch import Tensor
 from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
 from mobilesam.download import OFFICIAL
 from mobilesam.embedding_bytes import pack_features, unpack_features
-from mobilesam.errors import DeviceError, EmbeddingBytesError, ImageError, PromptError
+from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
     LOGITS_SIZE,
     to_image_masks,
-    to_model_input,
     to_model_logits,
     to_model_points,
     to_shared_logits,
 )
+from mobilesam.runtime import open_runtime
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
 class Embedding:
     """What the decoder needs to know of one image. Immutable; any thread may use it.
 
-    `features` is (1, C, G, G) on the predictor's device, `size_hw` the image's height and width in
-    pixels, `model_id` the predictor that made it.
+    `features` is (1, C, G, G) on the device of the predictor that made it, `size_hw` the image's
+    height and width in pixels, `model_id` the weights. Every predictor with these weights may
+    decode it, whatever its runtime and precision: that changes masks no more than its own does.
     """
 
     features: Tensor
@@ -55,30 +57,34 @@ class Embedding:
 class Masks:
     """K masks for one prompt.
 
-    `logits` is (K, 256, 256) float32 over the square model input, before the threshold at 0;
-    `logits[k:k+1]` can be fed back as `mask_logits`. `scores` is (K,) float32, the IoU that the
-    model expects of each mask. `size_hw` is the image's height and width, `input_size` the side of
-    the model input, all in pixels.
+    `low_res` is (K, 256, 256) float32 over the square model input, before the threshold at 0, where
+    the predictor computes. `scores` is (K,) float32, the IoU that the model expects of each mask.
+    `size_hw` is the image's height and width, `input_size` the side of the model input, all in
+    pixels.
     """
 
-    logits: NDArray[np.float32]
+    low_res: Tensor
     scores: NDArray[np.float32]
     size_hw: tuple[int, int]
     input_size: int
 
     @cached_property
+    def logits(self) -> NDArray[np.float32]:
+        """(K, 256, 256) float32; `logits[k:k+1]` can be fed back as `mask_logits`."""
+        logits: NDArray[np.float32] = self.low_res.cpu().numpy()
+        return logits
+
+    @cached_property
     def masks(self) -> NDArray[np.bool_]:
         """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
         with torch.inference_mode():
-            logits = torch.from_numpy(self.logits)
-            masks: NDArray[np.bool_] = to_image_masks(logits, self.size_hw, self.input_size).numpy()
-        return masks
+            return to_image_masks(self.low_res, self.size_hw, self.input_size)
 
     def best(self) -> "Masks":
         """Return only the mask with the highest score, K = 1."""
         k = int(np.argmax(self.scores))
         chosen = slice(k, k + 1)
-        return Masks(self.logits[chosen], self.scores[chosen], self.size_hw, self.input_size)
+        return Masks(self.low_res[chosen], self.scores[chosen], self.size_hw, self.input_size)
 
 
 class Predictor:
@@ -88,34 +94,50 @@ class Predictor:
         checkpoint: path of a weights file, "demo" for the bundled ones, "official" for the
             downloaded ones.
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
+        runtime: "torch", "openvino" (on the CPU), or "auto": torch on CUDA, OpenVINO on the CPU,
+            and torch there too where OpenVINO cannot be used.
+        precision: "float32", or "auto": float16 on CUDA, bfloat16 in OpenVINO where the processor
+            computes in it, else float32.
 
     Raises:
         CheckpointError: the weights file is missing, damaged or of another model.
-        DeviceError: the device does not exist here.
+        DeviceError: the device does not exist here, or the runtime cannot use it.
+        RuntimeChoiceError: no runtime or precision has that name, or it cannot be used here.
 
     Attributes:
         device: where the model is.
+        runtime: "torch" or "openvino".
+        precision: of the image encoder, "float32", "bfloat16" or "float16".
+        input_size: side of the square model input in pixels.
         weights: "official", "demo", or the name of another weights file.
-        model_id: the weights' name and the start of their SHA-256; embeddings belong to it.
+        model_id: the weights' name and the start of their SHA-256; embeddings belong to it. It
+            names no runtime and no precision, on purpose: their embeddings are interchangeable, so
+            that replicas on different machines can share them.
     """
 
-    def __init__(self, checkpoint: str | Path = "official", device: str = "auto") -> None:
-        self.device = _find_device(device)
+    def __init__(
+        self,
+        checkpoint: str | Path = "official",
+        device: str = "auto",
+        *,
+        runtime: str = "auto",
+        precision: str = "auto",
+    ) -> None:
         path = find_checkpoint(checkpoint)
         model = load_model(path)
         model.image_encoder.fuse_norms()
-        self._model = model.to(self.device)
-        self._image_positions = model.prompt_encoder.grid_positions()
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.input_size = model.sizes.input_size
+        self._decoded_size = 4 * model.sizes.grid_size
+        self._runtime = open_runtime(
+            model, digest, device=device, runtime=runtime, precision=precision
+        )
+        self.device = self._runtime.device
+        self.runtime = self._runtime.name
+        self.precision = self._runtime.precision
         self.weights = _name_weights(path, digest)
         self.model_id = f"mobilesam-{self.weights}-weights-{digest[:8]}"
 
-    @property
-    def input_size(self) -> int:
-        """Side of the square model input in pixels."""
-        return self._model.sizes.input_size
-
-    @torch.inference_mode()
     def embed(self, image: NDArray[np.uint8]) -> Embedding:
         """Run the image encoder.
 
@@ -125,13 +147,38 @@ class Predictor:
         Raises:
             ImageError: the array has another shape or type.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-            raise ImageError(
-                f"an image must be (H, W, 3) uint8 RGB, got shape {image.shape} of {image.dtype}"
-            )
-        pixels = to_model_input(image, self.input_size).to(self.device)
-        features = self._model.image_encoder(pixels)
-        return Embedding(features, (image.shape[0], image.shape[1]), self.model_id)
+        (embedding,) = self.embed_batch([image])
+        return embedding
+
+    def embed_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
+        """Run the image encoder for many images, together where the device gains from that.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each, of any sizes.
+
+        Raises:
+            ImageError: an array has another shape or type.
+        """
+        for image in images:
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+                raise ImageError(
+                    f"an image must be (H, W, 3) uint8 RGB, got shape {image.shape} "
+                    f"of {image.dtype}"
+                )
+        embeddings: list[Embedding] = []
+        for start in range(0, len(images), self._runtime.batch_size):
+            batch = images[start : start + self._runtime.batch_size]
+            # Copied apart: one kept row must not keep the memory of the whole batch.
+            rows = self._runtime.encode(batch).split(1)
+            embeddings += [
+                Embedding(
+                    row if len(rows) == 1 else row.clone(),
+                    (image.shape[0], image.shape[1]),
+                    self.model_id,
+                )
+                for row, image in zip(rows, batch, strict=True)
+            ]
+        return embeddings
 
     @torch.inference_mode()
     def predict(
@@ -177,17 +224,13 @@ class Predictor:
         elif kinds:
             points = np.concatenate([points, np.zeros((1, 2))])
             kinds += [PADDING]
-        low_res, iou = self._model.decode(
-            embedding.features,
-            torch.tensor(points, dtype=torch.float32, device=self.device)[None],
-            torch.tensor(kinds, dtype=torch.long, device=self.device)[None],
-            self._read_logits(mask_logits),
-            image_positions=self._image_positions,
+        low_res, iou = self._runtime.decode(
+            embedding.features, points, kinds, self._read_logits(mask_logits)
         )
         chosen = slice(1, None) if multimask else slice(0, 1)
         return Masks(
-            logits=to_shared_logits(low_res[0, chosen].float()).cpu().numpy(),
-            scores=iou[0, chosen].float().cpu().numpy(),
+            low_res=to_shared_logits(low_res[chosen]),
+            scores=iou[chosen].cpu().numpy(),
             size_hw=embedding.size_hw,
             input_size=self.input_size,
         )
@@ -234,8 +277,10 @@ class Predictor:
                 f"the embedding is of model {model_id}, this is {self.model_id}; "
                 "embed the image again"
             )
-        weights = next(self._model.mask_decoder.parameters())
-        return Embedding(features.to(self.device, weights.dtype), size_hw, model_id)
+        # As the decoder takes them: of another type or layout, every click would convert them.
+        dtype = torch.float32 if self.device.type == "cpu" else torch.float16
+        features = features.to(self.device, dtype, memory_format=torch.channels_last)
+        return Embedding(features, size_hw, model_id)
 
     def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:
         if mask_logits is None:
@@ -243,8 +288,8 @@ class Predictor:
         expected = (1, LOGITS_SIZE, LOGITS_SIZE)
         if np.shape(mask_logits) != expected:
             raise PromptError(f"mask_logits must be {expected}, got {np.shape(mask_logits)}")
-        logits = torch.as_tensor(mask_logits, dtype=torch.float32, device=self.device)
-        return to_model_logits(logits, 4 * self._model.sizes.grid_size)[None]
+        logits = torch.as_tensor(mask_logits, dtype=torch.float32)
+        return to_model_logits(logits, self._decoded_size)
 
 
 def read_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
@@ -257,24 +302,6 @@ def read_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise PromptError(f"{name} must be an array of numbers: {error}") from error
-
-
-def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise DeviceError(
-                f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
-            )
-    return device
 
 
 def _name_weights(path: Path, sha256: str) -> str:

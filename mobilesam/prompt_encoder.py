@@ -70,11 +70,11 @@ class PromptEncoder(nn.Module):
         return tokens, self.mask_downscaling(mask_logits)
 
     def grid_positions(self) -> Tensor:
-        """Return the encoded positions of the image embedding's cells, (1, C, G, G)."""
+        """Return the encoded positions of the image embedding's cells, (1, G, G, C)."""
         steps = torch.arange(self.grid_size, device=self.frequencies.device)
         centres = (steps.to(self.frequencies.dtype) + 0.5) / self.grid_size
         y, x = torch.meshgrid(centres, centres, indexing="ij")
-        return self._encode_positions(torch.stack([x, y], dim=-1)).permute(2, 0, 1)[None]
+        return self._encode_positions(torch.stack([x, y], dim=-1))[None]
 
     def _encode_positions(self, xy: Tensor) -> Tensor:
         """Random Fourier features of xy (..., 2) in 0..1 -> (..., C)."""

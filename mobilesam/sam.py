@@ -80,8 +80,15 @@ class Result(Sequence["Result"]):
 class SAM:
     """A predictor in the form that the publication shows; see `Predictor` for the arguments."""
 
-    def __init__(self, checkpoint: str | Path = "mobile_sam.pt", device: str = "auto") -> None:
-        self.predictor = Predictor(checkpoint, device)
+    def __init__(
+        self,
+        checkpoint: str | Path = "mobile_sam.pt",
+        device: str = "auto",
+        *,
+        runtime: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.predictor = Predictor(checkpoint, device, runtime=runtime, precision=precision)
 
     @overload
     def predict(

@@ -20,12 +20,18 @@ class Attention(nn.Module):
         self.value = nn.Linear(dim, inner_dim)
         self.out = nn.Linear(inner_dim, dim)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend; query (B, N, C), key and value (B, M, C) -> (B, N, C)."""
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, key_bias: Tensor | None = None
+    ) -> Tensor:
+        """Attend; query (B, N, C), key and value (B, M, C) -> (B, N, C).
+
+        `key_bias` (B, 1, 1, M) is added to the scores: -inf for a key that is not there.
+        """
         attended = F.scaled_dot_product_attention(
             self._split(self.query(query)),
             self._split(self.key(key)),
             self._split(self.value(value)),
+            attn_mask=key_bias,
         )
         return self.out(attended.transpose(1, 2).flatten(2))
 
@@ -49,14 +55,19 @@ class TwoWayBlock(nn.Module):
         self.norm4 = nn.LayerNorm(dim)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, token_positions: Tensor, image_positions: Tensor
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        token_positions: Tensor,
+        image_positions: Tensor,
+        token_bias: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Update both sides; tokens (B, N, C), image (B, G * G, C)."""
         if self.is_first:  # the tokens are their own positions still, nothing to add to
-            tokens = self.self_attention(tokens, tokens, tokens)
+            tokens = self.self_attention(tokens, tokens, tokens, token_bias)
         else:
             placed = tokens + token_positions
-            tokens = tokens + self.self_attention(placed, placed, tokens)
+            tokens = tokens + self.self_attention(placed, placed, tokens, token_bias)
         tokens = self.norm1(tokens)
 
         placed_image = image + image_positions
@@ -64,7 +75,9 @@ class TwoWayBlock(nn.Module):
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
 
-        image = image + self.image_to_tokens(placed_image, tokens + token_positions, tokens)
+        image = image + self.image_to_tokens(
+            placed_image, tokens + token_positions, tokens, token_bias
+        )
         return tokens, self.norm4(image)
 
 
@@ -80,23 +93,26 @@ class TwoWayTransformer(nn.Module):
         self.final_norm = nn.LayerNorm(dim)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, image_positions: Tensor
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        image_positions: Tensor,
+        token_bias: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Let tokens and image look at each other.
 
         Args:
             tokens: (B, N, C), prompt and output tokens; they serve as their own positions.
-            image: (B, C, G, G) embedding with the dense prompt added.
-            image_positions: (1, C, G, G).
+            image: (B, G * G, C) embedding with the dense prompt added.
+            image_positions: (1, G * G, C).
+            token_bias: (B, 1, 1, N), -inf for tokens that only fill up a fixed shape.
 
         Returns:
             tokens (B, N, C) and image (B, G * G, C).
         """
         token_positions = tokens
-        image = image.flatten(2).transpose(1, 2)
-        image_positions = image_positions.flatten(2).transpose(1, 2)
         for block in self.blocks:
-            tokens, image = block(tokens, image, token_positions, image_positions)
+            tokens, image = block(tokens, image, token_positions, image_positions, token_bias)
         attended = self.final_tokens_to_image(
             tokens + token_positions, image + image_positions, image
         )

@@ -25,12 +25,12 @@ def parity_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def parity_predictor(parity_checkpoint):
-    """A full-size model on the CPU. Its weights segment nothing; they compare arithmetic."""
-    return Predictor(parity_checkpoint, device="cpu")
+def demo_predictor():
+    """The bundled demo weights in torch: small, fast, and good on generated scenes."""
+    return Predictor("demo", device="cpu", runtime="torch")
 
 
 @pytest.fixture(scope="session")
-def demo_predictor():
-    """The bundled demo weights on the CPU: small, fast, and good on generated scenes."""
-    return Predictor("demo", device="cpu")
+def openvino_predictor():
+    """The bundled demo weights in OpenVINO in float32."""
+    return Predictor("demo", device="cpu", runtime="openvino", precision="float32")

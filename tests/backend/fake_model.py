@@ -32,6 +32,8 @@ class FakePredictor:
     model_id = "fake-1"
     weights = "fake"
     device = "cpu"
+    runtime = "fake"
+    precision = "float32"
 
     def __init__(self):
         self.embedded = []

@@ -49,6 +49,8 @@ def test_health_names_model_device_and_weights(service):
     assert health["weights"] == "demo"
     assert health["model_version"].startswith("mobilesam-demo-weights-")
     assert health["device"]
+    assert health["runtime"] in ("openvino", "torch")
+    assert health["precision"] in ("float32", "bfloat16", "float16")
 
 
 def test_eight_annotators_on_eight_images_get_their_own_masks(service, tasks):

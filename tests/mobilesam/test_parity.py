@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mobilesam import Predictor
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "parity"
 REFERENCE = np.load(GOLDEN / "reference.npz")
 CASES = json.loads(bytes(REFERENCE["cases.json"]))
@@ -22,11 +24,17 @@ def case_id(case):
     return f"{case['image']}-{case['prompt']}-{'multi' if case['multimask'] else 'single'}"
 
 
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def predictor(request, parity_checkpoint):
+    """Every runtime that computes in float32."""
+    return Predictor(parity_checkpoint, device="cpu", runtime=request.param, precision="float32")
+
+
 @pytest.fixture(scope="module")
-def embeddings(parity_predictor):
+def embeddings(predictor):
     images = ("a.png", "b.png")
     return {
-        name: parity_predictor.embed(np.asarray(Image.open(GOLDEN / name).convert("RGB")))
+        name: predictor.embed(np.asarray(Image.open(GOLDEN / name).convert("RGB")))
         for name in images
     }
 
@@ -60,10 +68,10 @@ def test_embedding_equals_official(embeddings, largest, name):
 
 
 @pytest.mark.parametrize("case", CASES, ids=case_id)
-def test_prediction_equals_official(parity_predictor, embeddings, largest, case):
+def test_prediction_equals_official(predictor, embeddings, largest, case):
     multi_or_single = "multi" if case["multimask"] else "single"
     key = f"{case['image']}/{case['prompt']}/{multi_or_single}"
-    masks = parity_predictor.predict(
+    masks = predictor.predict(
         embeddings[case["image"]],
         points_xy=case["points"],
         point_labels=case["labels"],

@@ -1,0 +1,58 @@
+"""CUDA graphs: a function's kernels recorded once and started together ever after."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+WARM_UP_CALLS = 3  # in which torch chooses and loads its kernels
+
+log = logging.getLogger(__name__)
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+
+def captured(function: Function, examples: tuple[Tensor, ...]) -> Function:
+    """Return a function that replays another one's CUDA graph, for inputs like the examples.
+
+    Any number of threads may call it; one runs at a time. Where the graph cannot be captured, a
+    warning is logged and the function itself comes back.
+    """
+    try:
+        return _Graph(function, examples)
+    except RuntimeError as error:  # torch's CUDA errors are RuntimeErrors
+        log.warning("no CUDA graph, every kernel is started by itself: %s", error)
+        return function
+
+
+class _Graph:
+    def __init__(self, function: Function, examples: tuple[Tensor, ...]) -> None:
+        self._lock = threading.Lock()
+        self._stream = torch.cuda.Stream(examples[0].device)
+        self._graph = torch.cuda.CUDAGraph()
+        self._stream.wait_stream(torch.cuda.current_stream(examples[0].device))
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._inputs = tuple(example.clone() for example in examples)
+            for _ in range(WARM_UP_CALLS):
+                function(*self._inputs)
+            # Other threads may use the GPU meanwhile.
+            with torch.cuda.graph(
+                self._graph, stream=self._stream, capture_error_mode="thread_local"
+            ):
+                self._outputs = tuple(function(*self._inputs))
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        callers_stream = torch.cuda.current_stream(self._inputs[0].device)
+        with self._lock, torch.inference_mode(), torch.cuda.stream(self._stream):
+            self._stream.wait_stream(callers_stream)  # it may be at work on the inputs still
+            for place, value in zip(self._inputs, inputs, strict=True):
+                place.copy_(value)
+            self._graph.replay()
+            outputs = tuple(output.clone() for output in self._outputs)
+            # The next replay overwrites the inputs and outputs, and inputs may be freed at return.
+            self._stream.synchronize()
+        for output in outputs:
+            output.record_stream(callers_stream)
+        return outputs

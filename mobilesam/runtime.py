@@ -1,0 +1,124 @@
+"""What runs the model: the seam between `Predictor` and torch or OpenVINO, and the choice."""
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilesam.errors import DeviceError, RuntimeChoiceError
+from mobilesam.model import MobileSAM
+from mobilesam.torch_runtime import TorchRuntime
+
+RUNTIMES = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "float32")
+
+log = logging.getLogger(__name__)
+
+
+class Runtime(Protocol):
+    """A model that is ready to run. Any number of threads may call it.
+
+    Attributes:
+        name: "torch" or "openvino".
+        precision: of the encoder: "float32", "bfloat16" or "float16".
+        device: where it runs, and where its embeddings are.
+        batch_size: how many images `encode` should be given at once where there are many.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - the class describes it
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Embed B images, (H, W, 3) uint8 RGB of any sizes -> (B, C, G, G)."""
+
+    def decode(
+        self,
+        features: Tensor,
+        points_xy: NDArray[np.float64],
+        point_kinds: list[int],
+        mask_logits: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one prompt.
+
+        Args:
+            features: (1, C, G, G) of any runtime's `encode`, of any float type.
+            points_xy: (N, 2) pixels of the model input.
+            point_kinds: N constants of `prompt_encoder`.
+            mask_logits: (1, 4G, 4G) float32 of an earlier answer, or None.
+
+        Returns:
+            logits (4, 4G, 4G) and predicted IoU (4,), float32.
+        """
+
+
+def open_runtime(
+    model: MobileSAM, weights_sha256: str, *, device: str, runtime: str, precision: str
+) -> Runtime:
+    """Bring a model to where it runs.
+
+    Args:
+        model: on the CPU, its norms fused. It is the runtime's from now on.
+        weights_sha256: of the file that it came from.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        runtime: "torch", "openvino" (CPU only), or "auto": torch on CUDA, else OpenVINO, or torch
+            where OpenVINO cannot be used.
+        precision: "auto", the fastest that gives as good masks, or "float32".
+
+    Raises:
+        DeviceError: the device does not exist here, or the runtime cannot use it.
+        RuntimeChoiceError: no runtime or precision has that name, or it cannot be used here.
+    """
+    if runtime not in RUNTIMES:
+        raise RuntimeChoiceError(f"{runtime!r} is no runtime; use {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise RuntimeChoiceError(f"{precision!r} is no precision; use {', '.join(PRECISIONS)}")
+    place = find_device("cpu" if runtime == "openvino" and device == "auto" else device)
+    if runtime == "openvino" and place.type != "cpu":
+        raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
+    if runtime == "torch" or place.type != "cpu":
+        return TorchRuntime(model, place, precision)
+    try:
+        # Here, because OpenVINO has no build for some systems, and there it must not be missed.
+        from mobilesam.openvino_runtime import OpenVinoRuntime  # noqa: PLC0415
+
+        return OpenVinoRuntime(model, weights_sha256, precision)
+    except Exception as error:  # OpenVINO's errors have no base of their own
+        if runtime == "openvino":
+            raise RuntimeChoiceError(
+                f"openvino cannot be used here: {error}; use the runtime torch"
+            ) from error
+        log.warning("torch runs the model, slower than OpenVINO, which cannot: %s", error)
+        return TorchRuntime(model, place, precision)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is CUDA where there is one.
+
+    Raises:
+        DeviceError: it does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
+            )
+    return device

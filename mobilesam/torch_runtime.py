@@ -1,0 +1,92 @@
+"""The model in torch: float32 on the CPU, half precision and CUDA graphs on a GPU."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilesam.cuda_graph import captured
+from mobilesam.model import MobileSAM
+from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
+from mobilesam.resize import to_model_input, to_model_input_on_device
+
+CUDA_BATCH_SIZE = 16  # images; more bring no more per second and take memory
+
+Encode = Callable[[Tensor], tuple[Tensor, ...]]
+Decode = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
+
+
+class TorchRuntime:
+    """See `runtime.Runtime`.
+
+    Args:
+        model: on the CPU, its norms fused.
+        device: the CPU or a CUDA device.
+        precision: "auto", float16 on CUDA and float32 on the CPU, or "float32".
+    """
+
+    name = "torch"
+
+    def __init__(self, model: MobileSAM, device: torch.device, precision: str = "auto") -> None:
+        self.device = device
+        is_cuda = device.type == "cuda"
+        self._dtype = torch.float16 if is_cuda and precision == "auto" else torch.float32
+        self.precision = str(self._dtype).removeprefix("torch.")
+        self.batch_size = CUDA_BATCH_SIZE if is_cuda else 1
+        self._input_size = model.sizes.input_size
+        # Prompts stay in float32: pixels would lose their fractions, and they cost nothing.
+        self._prompt_encoder = model.prompt_encoder.to(device)
+        self._encoder = model.image_encoder.to(device, self._dtype)
+        self._decoder = PaddedDecoder(model).to(device, self._dtype).eval()
+        self._encode_one: Encode | None = None
+        self._decode_padded: Decode | None = None
+        if is_cuda:
+            self._encoder.to(memory_format=torch.channels_last)
+            pixels = torch.zeros(1, 3, self._input_size, self._input_size)
+            self._encode_one = captured(lambda x: (self._encoder(x),), (self._to_device(pixels),))
+            self._decode_padded = captured(self._decoder, self._decoder.example_inputs())
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """See `Runtime`."""
+        pixels = torch.cat([self._to_input(image) for image in images])
+        if self._encode_one and len(images) == 1:
+            return self._encode_one(pixels)[0]
+        features: Tensor = self._encoder(pixels)
+        return features
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        features: Tensor,
+        points_xy: NDArray[np.float64],
+        point_kinds: list[int],
+        mask_logits: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """See `Runtime`."""
+        tokens, dense = self._prompt_encoder(
+            torch.tensor(points_xy, dtype=torch.float32, device=self.device)[None],
+            torch.tensor(point_kinds, dtype=torch.long, device=self.device)[None],
+            None if mask_logits is None else mask_logits.to(self.device)[None],
+        )
+        image = features.to(self.device, self._dtype).permute(0, 2, 3, 1)
+        dense = dense.to(self._dtype).permute(0, 2, 3, 1)
+        tokens = tokens.to(self._dtype)
+        if self._decode_padded and tokens.shape[1] <= PROMPT_TOKENS:
+            if dense.shape != dense[:, :1, :1].shape:  # a mask's; the captured shape has none
+                image, dense = image + dense, torch.zeros_like(dense[:, :1, :1])
+            logits, iou = self._decode_padded(image, dense, *pad(tokens))
+        else:
+            logits, iou = self._decoder(image, dense, tokens)
+        return logits[0].float(), iou[0].float()
+
+    def _to_input(self, image: NDArray[np.uint8]) -> Tensor:
+        if self.device.type == "cpu":
+            return to_model_input(image, self._input_size)
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        return self._to_device(to_model_input_on_device(pixels, self._input_size))
+
+    def _to_device(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.device, self._dtype, memory_format=torch.channels_last)
