@@ -10,12 +10,9 @@ instances.json` gives them in total for all masks of a COCO file: `... bench_bru
 
 import argparse
 import contextlib
-import importlib.metadata
 import io
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +25,7 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
 from backend.brush import decode_brush, encode_brush
+from benchmarks.machine import describe_machine
 
 SIZES_HW = {"1 MP": (866, 1155), "3 MP": (1500, 2000), "12 MP": (3000, 4000)}
 TINY_SIZES_HW = {"tiny": (48, 64)}
@@ -119,19 +117,6 @@ def take_turns_ms(functions: list[Callable[[], object]], turns: int) -> NDArray[
     return times_ms.reshape(len(functions), -1)
 
 
-def print_machine(turns: int) -> None:
-    """Print what the numbers depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    packages = ("numpy", "label-studio-sdk")
-    versions = [f"{package} {importlib.metadata.version(package)}" for package in packages]
-    print(f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores")
-    print(f"Python {platform.python_version()}, {', '.join(versions)}")
-    calls = f"{turns} turns of {CALLS_PER_TURN} calls after one that warms up"
-    print(f"milliseconds: median / 95th percentile of {calls}\n")
-
-
 def measure(name: str, kind: str, mask: NDArray[np.bool_], turns: int) -> Sizes:
     """Print the rows of one mask, and return its sizes."""
     ours, sdk = encode_brush(mask), sdk_encode(mask)
@@ -207,7 +192,9 @@ def main() -> None:
         print_coco(arguments.coco)
         return
     sizes_hw = TINY_SIZES_HW if arguments.tiny else SIZES_HW
-    print_machine(arguments.turns)
+    print(describe_machine("numpy", "label-studio-sdk"))
+    calls = f"{arguments.turns} turns of {CALLS_PER_TURN} calls after one that warms up"
+    print(f"milliseconds: median / 95th percentile of {calls}\n")
     print("| image | mask | runs | direction | ours | SDK | faster |")
     print("|---|---|---|---|---|---|---|")
     rows = {}

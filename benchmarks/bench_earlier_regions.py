@@ -7,8 +7,6 @@ body, median and 95th percentile of both, and the ratio of the medians.
 
 import argparse
 import json
-import os
-import platform
 import sys
 import time
 from pathlib import Path
@@ -20,7 +18,8 @@ from numpy.random import Generator
 
 from backend import projects
 from backend.brush import encode_brush
-from benchmarks import bench_service
+from benchmarks import service_load
+from benchmarks.machine import describe_machine
 from mobilesam import Predictor
 
 SEED = 7
@@ -49,14 +48,14 @@ def brush_region(rng: Generator, size_hw: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def body(images: str, task: bench_service.Task, draft: list[dict[str, Any]]) -> bytes:
+def body(images: str, task: service_load.Task, draft: list[dict[str, Any]]) -> bytes:
     """Make the request of a click on a task whose draft holds regions."""
     point = projects.key_point(task.points_xy[0], task.scene.image.shape[:2])
     request = {
         "tasks": [
             {
                 "id": task.number,
-                "data": {"image": f"{images}/{task.number}.png"},
+                "data": {"image": f"{images}/{task.number}.jpg"},
                 "annotations": [],
                 "drafts": [{"id": 1, "result": draft}] if draft else [],
                 "predictions": [],
@@ -79,6 +78,12 @@ def timed_click(url: str, request: bytes) -> float:
     return seconds
 
 
+def summary(seconds: list[float]) -> str:
+    """Return median and 95th percentile of durations, in milliseconds."""
+    median_ms, p95_ms = service_load.percentiles_ms(seconds)
+    return f"median {median_ms:6.1f} ms   p95 {p95_ms:6.1f} ms   n {len(seconds)}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the clicks and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,12 +100,12 @@ def main(arguments: list[str] | None = None) -> int:
     rng = np.random.default_rng(SEED)
     draft = [brush_region(rng, size_hw) for _ in range(options.regions)]
     predictor = Predictor(options.checkpoint)
-    tasks = bench_service.make_tasks(predictor, 1, size_hw)
-    backend, url = bench_service.service(options.checkpoint, options.log)
+    tasks = service_load.make_tasks(predictor, 1, size_hw)
+    backend, url = service_load.service(options.checkpoint, options.log)
     without: list[float] = []
     with_draft: list[float] = []
-    with bench_service.image_host(tasks) as images, backend:
-        backend.wait_until_healthy(f"{url}/health", timeout_s=bench_service.START_TIMEOUT_S)
+    with service_load.image_host(tasks) as images, backend:
+        backend.wait_until_healthy(f"{url}/health", timeout_s=service_load.START_TIMEOUT_S)
         small, large = body(images, tasks[0], []), body(images, tasks[0], draft)
         for request in (small, large, small, large):  # the first embeds the image
             timed_click(url, request)
@@ -108,13 +113,10 @@ def main(arguments: list[str] | None = None) -> int:
             without.append(timed_click(url, small))
             with_draft.append(timed_click(url, large))
 
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {predictor.model_id}, ", end="")
-    print(f"an image of {options.width} x {options.height}")
-    print(f"no earlier region      {len(small):9,d} bytes   {bench_service.summary(without)}")
-    print(
-        f"{options.regions:3d} earlier regions    {len(large):9,d} bytes   "
-        f"{bench_service.summary(with_draft)}"
-    )
+    print(describe_machine("torch", "openvino"))
+    print(f"{predictor.model_id}, an image of {options.width} x {options.height}")
+    print(f"no earlier region      {len(small):9,d} bytes   {summary(without)}")
+    print(f"{options.regions:3d} earlier regions    {len(large):9,d} bytes   {summary(with_draft)}")
     print(f"ratio of the medians   {np.median(with_draft) / np.median(without):.2f}")
     return 0
 

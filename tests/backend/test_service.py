@@ -11,15 +11,15 @@ import pytest
 import requests
 
 from backend.child_process import free_port
-from benchmarks import bench_service
-from benchmarks.bench_service import START_TIMEOUT_S
+from benchmarks import bench_service, service_load
+from benchmarks.service_load import START_TIMEOUT_S
 
 SIZE_HW = (600, 800)
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    backend, url = bench_service.service("demo", tmp_path_factory.mktemp("service") / "log")
+    backend, url = service_load.service("demo", tmp_path_factory.mktemp("service") / "log")
     with backend:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         yield url
@@ -27,7 +27,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tasks(demo_predictor):
-    return bench_service.make_tasks(demo_predictor, 8, SIZE_HW)
+    return service_load.make_tasks(demo_predictor, 8, SIZE_HW)
 
 
 def run_backend(*arguments, **environment):
@@ -54,11 +54,11 @@ def test_health_names_model_device_and_weights(service):
 
 
 def test_eight_annotators_on_eight_images_get_their_own_masks(service, tasks):
-    with bench_service.image_host(tasks) as images:
-        clicks, health, _ = bench_service.load(service, images, tasks, clicks=4)
-    assert [click.fault for click in clicks if click.fault] == []
-    assert len(clicks) == 32
-    assert len(health) > 0
+    with service_load.image_host(tasks) as images:
+        clicks = service_load.all_at_once(
+            lambda task: service_load.annotate(service, images, task, 4), tasks
+        )
+    assert [click.fault() for click in clicks] == [""] * 32
 
 
 def test_error_travels_in_the_status_line_of_a_real_server(service):
@@ -73,8 +73,13 @@ def test_benchmark_of_the_service_runs(capsys, tmp_path):
     tiny = ["--annotators", "2", "--clicks", "2", "--width", "120", "--height", "100"]
     assert bench_service.main([*tiny, "--log", str(tmp_path / "log")]) == 0
     printed = capsys.readouterr().out
-    assert "failed         0 of 4" in printed
-    assert "wrong masks    0 of 4" in printed
+    rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows[1:]] == [
+        *("first", "warm", "returning", "opened", "beside 4 encodes"),
+        *("first", "warm"),
+    ]
+    assert all(row[-1] == "0" for row in rows[1:])
+    assert "failed or wrong: 0 of" in printed
 
 
 def test_wrong_settings_stop_the_start_all_at_once():
@@ -113,15 +118,15 @@ def test_weights_or_device_that_cannot_be_used_end_the_start(variables, words):
 
 
 def test_sigterm_lets_the_running_click_finish(tasks, tmp_path):
-    backend, url = bench_service.service("demo", tmp_path / "log")
+    backend, url = service_load.service("demo", tmp_path / "log")
     asked, answer_now = threading.Event(), threading.Event()
     with (
-        bench_service.image_host(tasks[:1], asked, answer_now) as images,
+        service_load.image_host(tasks[:1], asked, answer_now) as images,
         ThreadPoolExecutor(1) as annotator,
         backend,
     ):
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
-        running = annotator.submit(bench_service.click, url, images, tasks[0], 0, is_first=True)
+        running = annotator.submit(service_load.click, url, images, tasks[0], 0)
         assert asked.wait(30)
         os.kill(backend.pid, signal.SIGTERM)
         answer_now.set()
