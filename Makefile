@@ -20,7 +20,8 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## the service under load, and the brush codec beside label-studio-sdk's
+bench: $(VENV)/.runtime  ## the model and the brush codec beside their peers, the service under load
+	$(BIN)/python -m benchmarks.bench_model
 	$(BIN)/python -m benchmarks.bench_service
 	$(BIN)/python -m benchmarks.bench_brush
 
