@@ -20,10 +20,14 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.runtime  ## the service under load, the brush codec, clicks on tasks full of masks
+bench: $(VENV)/.runtime  ## the model and the codec beside their peers; the service under load
+	$(BIN)/python -m benchmarks.bench_model
 	$(BIN)/python -m benchmarks.bench_service
 	$(BIN)/python -m benchmarks.bench_brush
 	$(BIN)/python -m benchmarks.bench_earlier_regions
+	$(BIN)/python -m benchmarks.bench_memory
+	$(BIN)/python -m benchmarks.bench_export
+	$(BIN)/python -m benchmarks.bench_scale  # needs Debian's redis-server
 
 $(VENV)/.runtime: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -96,6 +96,7 @@ class _Compiled:
     def __init__(self, core: ov.Core, graph: ov.Model, precision: str) -> None:
         options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # beside decodes and other programs, encodes end sooner
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
         }
         compiled = core.compile_model(graph, "CPU", options)

@@ -67,6 +67,16 @@ def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
     assert ellipse == pytest.approx((1 + np.pi / 4) / 2, abs=0.02)
 
 
+def test_compare_prints_the_runtime_and_its_agreement(capsys):
+    choice = ["--device", "cpu", "--runtime", "openvino", "--precision", "float32"]
+    assert main(["compare", "--checkpoint", "demo", "--scenes", "1", *choice]) == 0
+    first, second, click, box = capsys.readouterr().out.splitlines()
+    assert "in openvino float32 on cpu" in first
+    assert second.endswith("IoU with torch in float32 on the CPU")
+    assert float(click.split()[2]) == pytest.approx(1, abs=1e-3)
+    assert box.split()[:2] == ["box", "mean"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
