@@ -23,15 +23,18 @@ _LENGTH = struct.Struct("<I")
 _STORED_TYPES = {"float16": "<f2", "float32": "<f4"}
 
 
+def to_half(features: Tensor) -> Tensor:
+    """Round features to half precision, unless some are beyond what it can hold."""
+    half = features.to(torch.float16)
+    return half if half.isfinite().all() else features
+
+
 def pack_features(features: Tensor, size_hw: tuple[int, int], model_id: str) -> bytes:
     """Turn what an embedding consists of into bytes.
 
     Features beyond what half precision can hold stay in single precision.
     """
-    features = features.detach().cpu()
-    stored = features.to(torch.float16)
-    if not stored.isfinite().all():
-        stored = features.to(torch.float32)
+    stored = to_half(features.detach().cpu())
     header = json.dumps(
         {
             "model_id": model_id,

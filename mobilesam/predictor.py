@@ -10,7 +10,7 @@ any number of threads.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
 from mobilesam.download import OFFICIAL
-from mobilesam.embedding_bytes import pack_features, unpack_features
+from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
 from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
@@ -51,6 +51,10 @@ class Embedding:
     def nbytes(self) -> int:
         """Memory that the features take, in bytes."""
         return self.features.nbytes
+
+    def in_half_precision(self) -> "Embedding":
+        """Round the features to half the bytes, for keeping; masks stay alike: see `pack`."""
+        return replace(self, features=to_half(self.features))
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,9 +281,8 @@ class Predictor:
                 f"the embedding is of model {model_id}, this is {self.model_id}; "
                 "embed the image again"
             )
-        # As the decoder takes them: of another type or layout, every click would convert them.
-        dtype = torch.float32 if self.device.type == "cpu" else torch.float16
-        features = features.to(self.device, dtype, memory_format=torch.channels_last)
+        # In the layout that the decoder takes, else every click would copy them.
+        features = features.to(self.device, memory_format=torch.channels_last)
         return Embedding(features, size_hw, model_id)
 
     def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:

@@ -19,6 +19,9 @@ class FakeEmbedding:
     def size_hw(self):
         return self.image.shape[:2]
 
+    def in_half_precision(self):
+        return self
+
 
 @dataclass(frozen=True)
 class FakeMasks:
