@@ -201,7 +201,7 @@ class Settings:
         "MOBILESAM_CACHE_DIR",
         None,
         _folder,
-        "Folder that keeps embeddings over restarts, half the bytes each; several services may "
+        "Folder that keeps embeddings over restarts; several services may "
         "share it",
     )
     cache_dir_mb: int = _variable(

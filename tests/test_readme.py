@@ -1,6 +1,7 @@
 """What the README says is so: config, settings, commands, links and code."""
 
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import projects
+from backend import cli, projects
 from backend.labeling_config import parse_labeling_config
 from backend.settings import Settings
 
@@ -78,3 +79,28 @@ def test_house_in_the_design_is_the_house_that_stands():
     for package in ("backend", "mobilesam"):
         modules = {module.name for module in (ROOT / package).rglob("*.py")} - {"__init__.py"}
         assert [name for name in sorted(modules) if name not in design] == []
+
+
+COMMAND = re.compile(r"^(?:.*`)?(python -m backend [^`#\n]+)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_of_the_service_are_ones_that_it_takes(document, monkeypatch):
+    """Their arguments are parsed as by the command line; nothing is run."""
+    find = cli._find
+    ran = []
+
+    def find_declarations(place):
+        return find(place) if ":declare" in place else lambda *_: ran.append(place) or 0
+
+    monkeypatch.setattr(cli, "_find", find_declarations)
+    commands = [
+        command
+        for command in COMMAND.findall(document.read_text())
+        if re.search(r" (serve|demo)|--\w", command) and "..." not in command  # else a mention
+    ]
+    for command in commands:
+        assert cli.main(shlex.split(command)[3:]) == 0, command
+    assert len(ran) == len(commands)
+    if document.name in ("README.md", "coco.md"):
+        assert len(commands) >= 3
