@@ -201,8 +201,7 @@ class Settings:
         "MOBILESAM_CACHE_DIR",
         None,
         _folder,
-        "Folder that keeps embeddings over restarts; several services may "
-        "share it",
+        "Folder that keeps embeddings over restarts; several services may share it",
     )
     cache_dir_mb: int = _variable(
         "MOBILESAM_CACHE_DIR_MB",

@@ -173,18 +173,21 @@ class TaskConverter:
         annotations: list[dict[str, Any]] = []
         for region, annotation in regions:
             try:
-                if region.size_hw != found.size_hw:
-                    drawn_on, this = _times(region.size_hw), _times(found.size_hw)
-                    raise region.fault(f"it was drawn on {drawn_on} pixels, the image has {this}")
-                annotations += self._annotations(region, annotation)
+                annotations += self._annotations(region, annotation, found.size_hw)
             except (RegionError, MaskError) as error:
                 converted.problems.append(Problem(image.task_id, str(error)))
+            except Exception as error:  # noqa: BLE001 - one odd region must not end an export
+                fault = region.fault(f"it cannot be converted ({error!r})")
+                converted.problems.append(Problem(image.task_id, str(fault)))
         converted.images.append(ConvertedImage(image, found, annotations))
 
     def _annotations(
-        self, region: LabelledRegion, annotation: Mapping[str, Any]
+        self, region: LabelledRegion, annotation: Mapping[str, Any], size_hw: tuple[int, int]
     ) -> Iterator[dict[str, Any]]:
         """Make a region's COCO annotation; one for each label where it has several."""
+        if region.size_hw != size_hw:
+            drawn_on, this = _times(region.size_hw), _times(size_hw)
+            raise region.fault(f"it was drawn on {drawn_on} pixels, the image has {this}")
         shape = self._key_point(region) if region.shape == "keypoint" else self._area(region)
         score = region.score if region.score is not None else annotation.get("score")
         more: dict[str, Any] = {"annotation_id": annotation.get("id"), "region_id": region.id}

@@ -25,7 +25,7 @@ from backend.datasets.image_files import FileNames, ImageFiles, Transfer
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
 from backend.datasets.spool import ALL, Spool, SpooledImage
-from backend.datasets.yolo_seg import write_yolo_seg
+from backend.datasets.yolo_seg import require_no_labels, write_yolo_seg
 from backend.errors import DatasetError, ImageError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
@@ -107,6 +107,8 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
             title = f"Label Studio project {options.project_id}"
         try:
             options.out.mkdir(parents=True, exist_ok=True)
+            if options.format is Format.YOLO_SEG:
+                require_no_labels(options.out)
             with Spool(options.out) as spool:
                 report = _fill(spool, source, config, options, settings, connections)
                 _write(spool, config, options, report, title)

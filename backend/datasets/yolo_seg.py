@@ -11,9 +11,23 @@ from numpy.typing import NDArray
 from shapely.ops import nearest_points
 
 from backend.datasets.spool import ALL, SpooledImage
+from backend.errors import DatasetError
 from backend.files import replaced_when_done
 
 BRIDGE_PX = 1e-3
+
+
+def require_no_labels(folder: Path) -> None:
+    """See that no earlier export is there: a training reads every label file of a folder.
+
+    Raises:
+        DatasetError: there are label files.
+    """
+    if any((folder / "labels").rglob("*.txt")):
+        raise DatasetError(
+            f"{str(folder)!r} has the labels of an earlier export, which would be trained on too",
+            remedy="give another folder with --out, or delete this one",
+        )
 
 
 def write_yolo_seg(

@@ -14,6 +14,7 @@ from torchvision.datasets import CocoDetection
 
 from backend.brush import encode_brush
 from backend.cli import main
+from backend.datasets import conversion
 
 RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 RING = RECORDINGS / "export_ring.json"
@@ -206,6 +207,20 @@ def test_what_cannot_be_exported_is_listed_and_the_rest_goes_on(tmp_path, capsys
         "task 4: its data has no image",
     ):
         assert words in said
+
+
+def test_region_that_breaks_the_conversion_does_not_end_the_export(tmp_path, capsys, monkeypatch):
+    def broken(mask, *, tolerance_px):
+        raise ValueError("no outline")
+
+    monkeypatch.setattr(conversion, "mask_polygons", broken)
+    source = RECORDINGS / "export_shapes_own.json"
+    status, content = export(tmp_path, source, "--segmentation", "polygon")
+    assert status == 3
+    assert "brush region 'brush1': it cannot be converted" in capsys.readouterr().err
+    assert [found["region_id"] for found in content["annotations"]] == [
+        *("polygon1", "rectangle1", "keypoint1")
+    ]
 
 
 def test_image_that_a_task_lacks_does_not_hide_its_other_one(tmp_path, capsys):

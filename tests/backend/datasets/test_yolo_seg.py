@@ -63,6 +63,16 @@ def test_split_has_images_and_labels_side_by_side(tmp_path):
     assert "val: images/val" in (tmp_path / "yolo/data.yaml").read_text()
 
 
+def test_labels_of_an_earlier_export_are_not_mixed_with_new_ones(tmp_path, capsys):
+    source = saved(tmp_path, *(task(number, region(square())) for number in (1, 2)))
+    options = ["--format", "yolo-seg", "--val", "0.5"]
+    assert export(tmp_path / "yolo", source, *options)[0] == 0
+    before = labels(tmp_path / "yolo", "train").keys()
+    assert export(tmp_path / "yolo", source, *options, "--seed", "5")[0] == 1
+    assert "labels of an earlier export" in capsys.readouterr().err
+    assert labels(tmp_path / "yolo", "train").keys() == before
+
+
 def test_object_with_hole_and_parts_is_one_line(tmp_path):
     mask = square(hole=True) | square(left=35)
     source = saved(tmp_path, task(1, region(mask)))
