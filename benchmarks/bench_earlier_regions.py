@@ -50,7 +50,7 @@ def brush_region(rng: Generator, size_hw: tuple[int, int]) -> dict[str, Any]:
 
 def body(images: str, task: service_load.Task, draft: list[dict[str, Any]]) -> bytes:
     """Make the request of a click on a task whose draft holds regions."""
-    point = projects.key_point(task.points_xy[0], task.scene.image.shape[:2])
+    point = projects.key_point(task.points_xy[0], task.size_hw)
     request = {
         "tasks": [
             {

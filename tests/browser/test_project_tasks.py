@@ -4,8 +4,8 @@ import pytest
 
 from backend import projects
 from backend.labeling_config import parse_labeling_config
-from backend.project_tasks import iterate_tasks
-from backend.upcoming_tasks import SEQUENTIAL, upcoming_tasks
+from backend.project_tasks import iterate_tasks, tasks_after
+from backend.upcoming_tasks import SEQUENTIAL
 
 pytestmark = pytest.mark.browser
 
@@ -29,11 +29,11 @@ def test_tasks_come_in_the_order_of_their_ids_and_as_they_were_imported(api, pro
     assert [task["id"] for task in tasks] == sorted(task["id"] for task in tasks)
 
 
-def test_upcoming_tasks_are_the_next_unfinished_ones(api, project_id):
+def test_unfinished_tasks_after_one_are_what_a_project_serves_next(api, project_id):
     ids = [task["id"] for task in iterate_tasks(api, project_id)]
     assert api.api.projects.get(project_id).sampling == SEQUENTIAL
     api.api.annotations.create(id=ids[3], result=[])
-    upcoming = upcoming_tasks(api, project_id, ids[1], 3)
+    upcoming = tasks_after(api, project_id, ids[1], count=3, unfinished=True)
     assert [task["id"] for task in upcoming] == [ids[2], ids[4], ids[5]]
     assert upcoming[0]["data"] == {"image": ADDRESSES[2]}
-    assert upcoming_tasks(api, project_id, ids[-1], 3) == []
+    assert tasks_after(api, project_id, ids[-1], count=3, unfinished=True) == []
