@@ -130,4 +130,4 @@ def test_sigterm_lets_the_running_click_finish(tasks, tmp_path):
         assert asked.wait(30)
         os.kill(backend.pid, signal.SIGTERM)
         answer_now.set()
-        assert running.result(30).fault == ""
+        assert running.result(30).fault() == ""
