@@ -28,6 +28,20 @@ from mobilesam import Predictor
 log = logging.getLogger(__name__)
 
 
+def load_predictor(settings: Settings) -> Predictor:
+    """Load the model that the settings name, where and as they say.
+
+    Raises:
+        MobileSamError: the weights, the device or the runtime cannot be used.
+    """
+    return Predictor(
+        settings.checkpoint,
+        settings.device,
+        runtime=settings.runtime,
+        precision=settings.precision,
+    )
+
+
 class Segmenter:
     """Answers Label Studio's requests; safe under threads, holds no current image.
 
@@ -68,12 +82,7 @@ class Segmenter:
             MobileSamError: the weights, the device or the runtime cannot be used.
         """
         started = time.perf_counter()
-        predictor = Predictor(
-            settings.checkpoint,
-            settings.device,
-            runtime=settings.runtime,
-            precision=settings.precision,
-        )
+        predictor = load_predictor(settings)
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
         predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
         log.info(

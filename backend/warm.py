@@ -23,6 +23,7 @@ from backend.label_studio import Connections, LabelStudio
 from backend.labeling_config import ImageTag, parse_labeling_config
 from backend.project_tasks import iterate_tasks
 from backend.projects import describe_project
+from backend.segmenter import load_predictor
 from backend.settings import MEGABYTE, Settings
 from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import image_address
@@ -100,7 +101,7 @@ def run_warm(
         project = describe_project(server, project_id)
         config = parse_labeling_config(project.label_config)
         config.require_usable()
-        predictor = predictor or Predictor(settings.checkpoint, settings.device)
+        predictor = predictor or load_predictor(settings)
         loader = ImageLoader(settings, connections)
         with closing(StoredEmbeddings.from_settings(settings, predictor)) as stored:
             warming = _Warming(settings, predictor, stored, loader, server, project_id)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tqdm import tqdm
@@ -89,10 +90,8 @@ def _import_to_file(
         with replaced_when_done(out) as file:
             file.write("[")
             for index, image in enumerate(_with_progress(coco.images)):
-                task = maker.make(image, _url(image, options), report.problems)
+                task = _make(maker, image, _url(image, options), report)
                 file.write((",\n" if index else "\n") + json.dumps(task, separators=(",", ":")))
-                report.images += 1
-                report.objects += len(image.annotations)
             file.write("\n]\n")
         if options.labeling_config is None:
             with replaced_when_done(out.with_suffix(".xml")) as file:
@@ -128,13 +127,20 @@ def _import_to_project(
         for batch in _batches(missing, options):
             urls = _urls(batch, options, server, project_id)
             tasks = [
-                maker.make(image, url, report.problems)
-                for image, url in zip(batch, urls, strict=True)
+                _make(maker, image, url, report) for image, url in zip(batch, urls, strict=True)
             ]
             projects.import_tasks(server, project_id, tasks)
-            report.images += len(batch)
-            report.objects += sum(len(image.annotations) for image in batch)
             bar.update(len(batch))
+
+
+def _make(maker: TaskMaker, image: CocoImage, url: str, report: ImportReport) -> dict[str, Any]:
+    """Make an image's task and count what is in it."""
+    problems: list[str] = []
+    task = maker.make(image, url, problems)
+    report.problems += problems
+    report.images += 1
+    report.objects += len(image.annotations) - len(problems)
+    return task
 
 
 def _config_for(coco: CocoFile, options: ImportOptions) -> str:
@@ -198,10 +204,16 @@ def _urls(
 ) -> list[str]:
     if options.image_root is None:
         return [_url(image, options) for image in images]
-    files = [
-        (Path(image.file_name).name, (options.image_root / image.file_name).read_bytes())
-        for image in images
-    ]
+    try:
+        files = [
+            (Path(image.file_name).name, (options.image_root / image.file_name).read_bytes())
+            for image in images
+        ]
+    except OSError as error:
+        raise DatasetError(
+            f"cannot read {error.filename!r}: {error.strerror}",
+            remedy="see that the file can be read, and start again: what is imported stays",
+        ) from error
     return projects.upload_files(server, project_id, files)
 
 

@@ -181,7 +181,8 @@ def test_damaged_annotations_are_listed_and_the_rest_comes_in(tmp_path, capsys):
     status, [task] = import_(tmp_path, coco_file(tmp_path, damaged, lost, MASK))
     assert status == 3
     assert len({region["id"] for region in task["annotations"][0]["result"]}) == 1
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "1 images with 1 objects" in out
     assert "2 could not be imported" in said
     assert "a.jpg: annotation 7" in said
     assert "annotation 8: no 99" in said
