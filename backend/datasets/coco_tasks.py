@@ -20,15 +20,6 @@ COLORS = (
 MODEL_VERSION = "coco"  # of imported predictions
 
 
-class Shape(enum.StrEnum):
-    """What a COCO object becomes."""
-
-    BRUSH = "brush"
-    BITMASK = "bitmask"
-    POLYGON = "polygon"
-    RECTANGLE = "rectangle"
-
-
 class Kind(enum.StrEnum):
     """As what an image's objects come in."""
 
@@ -36,7 +27,7 @@ class Kind(enum.StrEnum):
     PREDICTIONS = "predictions"
 
 
-def make_labeling_config(categories: Sequence[Mapping[str, Any]], shape: Shape) -> str:
+def make_labeling_config(categories: Sequence[Mapping[str, Any]], output: str) -> str:
     """Make the XML of a project in which the categories can be clicked, boxed and refined.
 
     The tools share one list of labels: three lists of eighty would hide the image.
@@ -44,7 +35,7 @@ def make_labeling_config(categories: Sequence[Mapping[str, Any]], shape: Shape) 
     Args:
         categories: of the COCO file; their ids and supercategories stay with the labels, so that
             an export has them again.
-        shape: of the masks.
+        output: what masks are, one of `labeling_config.OUTPUTS`; beside rectangles are brushes.
     """
     labels = [
         f"    <Label value={quoteattr(category['name'])} category={quoteattr(str(category['id']))}"
@@ -52,7 +43,7 @@ def make_labeling_config(categories: Sequence[Mapping[str, Any]], shape: Shape) 
         f' background="{COLORS[index % len(COLORS)]}"/>'
         for index, category in enumerate(categories)
     ]
-    tag = {Shape.BITMASK: "Bitmask", Shape.POLYGON: "Polygon"}.get(shape, "Brush")
+    tag = {"bitmask": "Bitmask", "polygon": "Polygon"}.get(output, "Brush")
     return "\n".join(
         [
             "<View>",
@@ -73,17 +64,17 @@ class TaskMaker:
 
     Args:
         config: of the project.
-        shape: that objects become, if the config has a control for it.
+        output: what objects become, one of `OUTPUTS`, if the config has a control for it.
         kind: as what they come.
 
     Raises:
         DatasetError: no control of the config takes objects, or they are of several images.
     """
 
-    def __init__(self, config: LabelingConfig, shape: Shape, kind: Kind) -> None:
+    def __init__(self, config: LabelingConfig, output: str, kind: Kind) -> None:
         self._controls = [
             control
-            for wanted in dict.fromkeys((shape, *OUTPUTS))
+            for wanted in dict.fromkeys((output, *OUTPUTS))
             for control in config.mask_controls
             if control.output == wanted
         ]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backend.datasets.annotation_choice import AnnotationChoice, Which
-from backend.datasets.coco_tasks import Kind, Shape
+from backend.datasets.coco_tasks import Kind
 from backend.datasets.conversion import RegionRules
 from backend.datasets.export_coco import ExportOptions, ExportReport, Format, run_export
 from backend.datasets.image_files import Transfer
 from backend.datasets.import_coco import ImportOptions, run_import
 from backend.datasets.labelled_regions import SHAPES
+from backend.labeling_config import OUTPUTS
 from backend.settings import Settings
 
 NOT_ALL = 3  # exit status: written, but not all of it
@@ -159,9 +160,8 @@ def declare_import(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shape",
-        type=Shape,
-        choices=list(Shape),
-        default=Shape.BRUSH,
+        choices=OUTPUTS,
+        default=OUTPUTS[0],
         help="what objects become, if the project has a control for it (default: brush, which "
         "holds every pixel); a box without a mask becomes a rectangle",
     )
@@ -215,7 +215,7 @@ def import_coco(arguments: argparse.Namespace, settings: Settings) -> int:
             project_id=arguments.project,
             new_title=arguments.new,
             labeling_config=arguments.labeling_config,
-            shape=arguments.shape,
+            output=arguments.shape,
             kind=arguments.kind,
             image_url=arguments.image_url,
             image_root=arguments.image_root,

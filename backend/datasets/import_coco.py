@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from backend import projects
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
-from backend.datasets.coco_tasks import Kind, Shape, TaskMaker, make_labeling_config
+from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ProjectTasks
 from backend.errors import DatasetError
 from backend.files import replaced_when_done, stays_below
 from backend.label_studio import Connections, LabelStudio
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import OUTPUTS, LabelingConfig, parse_labeling_config
 from backend.settings import MEGABYTE, Settings
 
 IMAGES_AT_ONCE = 20
@@ -37,7 +37,7 @@ class ImportOptions:
     project_id: int | None = None
     new_title: str | None = None
     labeling_config: Path | None = None
-    shape: Shape = Shape.BRUSH
+    output: str = OUTPUTS[0]
     kind: Kind = Kind.ANNOTATIONS
     image_url: str | None = None
     image_root: Path | None = None
@@ -146,12 +146,12 @@ def _make(maker: TaskMaker, image: CocoImage, url: str, report: ImportReport) ->
 def _config_for(coco: CocoFile, options: ImportOptions) -> str:
     if options.labeling_config is not None:
         return read_labeling_config(options.labeling_config)
-    return make_labeling_config(coco.categories, options.shape)
+    return make_labeling_config(coco.categories, options.output)
 
 
 def _task_maker(xml: str, coco: CocoFile, options: ImportOptions) -> TaskMaker:
     config: LabelingConfig = parse_labeling_config(xml)
-    maker = TaskMaker(config, options.shape, options.kind)
+    maker = TaskMaker(config, options.output, options.kind)
     maker.require_labels(
         dict.fromkeys(found.label for image in coco.images for found in image.annotations)
     )

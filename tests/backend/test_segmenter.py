@@ -16,7 +16,7 @@ from backend.errors import (
     RequestError,
 )
 from backend.images import ImageLoader
-from backend.segmenter import Segmenter
+from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
 from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.workers import Urgency
@@ -98,6 +98,13 @@ def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg", label_
         tasks=[task], project="1.0", label_config=label_config, context=list(context)
     )
     return prediction
+
+
+def test_model_is_loaded_as_the_settings_say():
+    settings = Settings(checkpoint="demo", device="cpu", runtime="torch", precision="float32")
+    loaded = load_predictor(settings)
+    assert (loaded.weights, loaded.runtime, loaded.precision) == ("demo", "torch", "float32")
+    assert str(loaded.device) == "cpu"
 
 
 def test_points_reach_the_model_in_pixels_unrounded(segmenter, predictor):

@@ -12,7 +12,7 @@ from test_coco_reader import BOX, CATEGORY, IMAGE, SQUARE, compressed
 
 from backend.brush import decode_brush
 from backend.cli import main
-from backend.datasets.coco_tasks import Shape, make_labeling_config
+from backend.datasets.coco_tasks import make_labeling_config
 from backend.labeling_config import parse_labeling_config
 
 COCO_SMALL = Path(__file__).parents[4] / "shared" / "data" / "coco_small"
@@ -125,7 +125,7 @@ def test_categories_come_back_with_ids_and_supercategories(tmp_path):
 
 
 def test_labeling_config_of_the_categories_can_be_clicked():
-    config = parse_labeling_config(make_labeling_config([CATEGORY, DOG], Shape.BRUSH))
+    config = parse_labeling_config(make_labeling_config([CATEGORY, DOG], "brush"))
     config.require_usable()
     assert list(config.labels) == ["Cat", DOG["name"]]
 
@@ -207,7 +207,7 @@ def played_project(host, known=()):
     """A project as Label Studio answers for one; returns the list of what was imported."""
     imported = []
     tasks = [{"id": 1, "data": {"image": "x"}, "meta": {"coco": {"file_name": n}}} for n in known]
-    xml = make_labeling_config([CATEGORY, DOG], Shape.BRUSH)
+    xml = make_labeling_config([CATEGORY, DOG], "brush")
     uploads = []
 
     def answer(request):
