@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
-    _add_protocol(app, segmenter)
+    _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
     app.register_error_handler(BackendError, _answer_error)
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     return app
 
 
-def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
+def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> None:
     @app.get("/")
     @app.get("/health")
     def health() -> Response:
@@ -88,6 +88,7 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
             label_config=_text(body, "schema"),
             hostname=_optional_text(body, "hostname"),
             access_token=_optional_text(body, "access_token"),
+            sender=None if asks_password else request.remote_addr or "",
         )
         return jsonify(model_version=segmenter.model_version)
 

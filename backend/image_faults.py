@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from backend.addresses import ForbiddenAddressError
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
 from backend.transport import Answer, TransportError, on_one_line, without_secrets
 
@@ -148,6 +149,19 @@ class WantedImage:
             f"check the address from the machine of this service{_perhaps_label_studio(url)}",
             f"{_host(url)} {error}",
         )
+
+    def forbidden(self, url: str, error: ForbiddenAddressError) -> ImageUnreachableError:
+        """A host whose address is none that images are fetched from."""
+        if error.can_be_listed:
+            remedy = (
+                f"if it is an image host of yours, add {error.host} to MOBILESAM_ALLOW_HOSTS"
+                + _perhaps_label_studio(url)
+            )
+            short = f"add {error.host} to MOBILESAM_ALLOW_HOSTS"
+        else:
+            remedy = "put the image where it has another address, and that into the task"
+            short = f"{error.host} is never asked"
+        return self.unreachable(f"{without_secrets(url)} {error}", remedy, short)
 
     def refused_by_label_studio(self, url: str, answer: Answer) -> ImageUnreachableError:
         """Label Studio answered neither the image nor a redirect nor a 401."""

@@ -120,14 +120,20 @@ class Segmenter:
         }
 
     def set_up(
-        self, *, project: str, label_config: str, hostname: str | None, access_token: str | None
+        self,
+        *,
+        project: str,
+        label_config: str,
+        hostname: str | None,
+        access_token: str | None,
+        sender: str | None = None,
     ) -> None:
-        """Take in what a /setup request says of a project.
+        """Take in what a /setup request says of a project; `sender` is where it came from.
 
         Raises:
             LabelingConfigError: no click could ever give a mask with this labeling config.
         """
-        self._connections.remember(project, hostname, access_token)
+        self._connections.remember(project, hostname, access_token, sender=sender)
         parse_labeling_config(label_config).require_usable()
 
     def predict(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from redis.connection import parse_url as parse_redis_url
 
+from backend.addresses import AllowedHost, parse_allowed_hosts
 from backend.errors import SettingsError
 from backend.labeling_config import OUTPUTS
 
@@ -243,6 +244,13 @@ class Settings:
     )
     fetch_timeout_s: float = _variable(
         "MOBILESAM_FETCH_TIMEOUT_S", 20.0, _seconds, "Time to fetch one image, in seconds"
+    )
+    allow_hosts: tuple[AllowedHost, ...] = _variable(
+        "MOBILESAM_ALLOW_HOSTS",
+        (),
+        parse_allowed_hosts,
+        "Hosts that images may come from although their addresses are private or loopback ones: "
+        "names, addresses or networks, such as images.lan:8000,10.0.0.0/24",
     )
     output: str = _variable(
         "MOBILESAM_OUTPUT",

@@ -1,4 +1,4 @@
-"""One HTTP exchange, bounded in seconds and bytes; it follows nothing and remembers nobody.
+"""One HTTP exchange, bounded in seconds, bytes and reach; it follows nothing, remembers nobody.
 
 `requests` alone bounds the wait for each piece of an answer, not the whole: a server that sends a
 byte now and then holds a thread for hours. Here one `Deadline` covers connecting, the headers and
@@ -8,25 +8,37 @@ the body. (A name with several dead addresses may take it for each; the resolver
 import functools
 import json
 import logging
+import re
 import socket
 import ssl
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+)
+from urllib3.util.connection import create_connection
 
 ERROR_BYTES = 64 * 1024  # enough of an error's body to find its explanation
 KEPT_CONNECTIONS = 16  # per host, for the next exchange
+KEPT_SESSIONS = 64  # one for each reach, so that none uses a connection that another one may not
 
 # The first that fits an exception, or one that led to it.
 _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
@@ -50,6 +62,21 @@ class TransportError(Exception):
 
 class BodyTooLargeError(Exception):
     """The body of a 200 has more bytes than allowed."""
+
+
+class Reach(Protocol):
+    """Says where a connection may go. Hashable: those that are alike share their connections."""
+
+    def __hash__(self) -> int:
+        """Tell those that differ apart."""
+
+    def addresses(self, scheme: str, host: str, port: int | None) -> Sequence[str]:
+        """Resolve a host into the IP addresses to connect to.
+
+        Raises:
+            TransportError: it must not be connected to.
+            socket.gaierror: it does not resolve.
+        """
 
 
 class Deadline:
@@ -98,6 +125,7 @@ def exchange(
     *,
     deadline: Deadline,
     max_bytes: int,
+    reach: Reach,
     headers: Mapping[str, str] | None = None,
     payload: Any = None,
     files: Sequence[tuple[str, bytes]] = (),
@@ -106,26 +134,29 @@ def exchange(
 
     Safe under threads. No cookie is kept and no `.netrc` is read, so that nothing a server sent
     and no credential but those in `headers` travels. Proxies and `REQUESTS_CA_BUNDLE` of the
-    environment are honoured.
+    environment are honoured. A proxy resolves names by itself and connects where its own rules let
+    it; what `reach` refuses is not asked of it, as far as names resolve here.
 
     Args:
         method: such as GET.
         url: http or https, already percent-encoded.
         deadline: ends the exchange wherever it stands.
         max_bytes: largest body of a 200.
+        reach: asked for the addresses of the host; the connection goes to one of them, and a name
+            is resolved only there. TLS and the Host header still have the name.
         headers: sent besides the usual ones.
         payload: body of the request, sent as JSON.
         files: names and contents, sent as a form in place of `payload`.
 
     Raises:
-        TransportError: the address is not valid, nobody answered, or not completely.
+        TransportError: the address is not valid or not allowed, nobody answered, or not completely.
         BodyTooLargeError: more than `max_bytes`.
     """
     # Some hosts refuse the name of a library; an image does not get smaller by compression.
     own_headers = {"User-Agent": "mobilesam-label-studio", "Accept-Encoding": "identity"}
     timeout = Timeout(total=deadline.left())
     try:
-        with _session().request(
+        with _sessions.get(reach).request(
             method,
             url,
             headers={**own_headers, **(headers or {})},
@@ -149,8 +180,11 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL: where its credentials may go.
 
     Raises:
-        ValueError: the URL is malformed.
+        ValueError: the URL is malformed, or names another host to whoever else reads it.
     """
+    # Here `http://a\\@b/` is on b; urllib3 and browsers see a.
+    if re.match(r"[^/]*//[^/?#]*[\\\s]", url):
+        raise ValueError("a backslash or a space in the host's name")
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     return scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(scheme)
@@ -204,7 +238,33 @@ def _cut_off_after(seconds: float, shutdown: Callable[[], object]) -> Iterator[N
 
 
 class _HTTPConnection(HTTPConnection):
-    """Its answer's headers come within the read timeout, all of them together."""
+    """Connects within its reach; its answer's headers come within the read timeout, together."""
+
+    def __init__(self, *args: Any, reach: Reach, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reach = reach
+
+    def _new_conn(self) -> socket.socket:
+        scheme = "https" if isinstance(self, HTTPSConnection) else "http"
+        failure: OSError = OSError("the name has no address")
+        try:
+            for address in self._reach.addresses(scheme, self.host, self.port):
+                try:
+                    return create_connection(
+                        (address, self.port),
+                        self.timeout,
+                        source_address=self.source_address,
+                        socket_options=self.socket_options,
+                    )
+                except OSError as error:
+                    failure = error
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except UnicodeError:
+            raise LocationParseError(f"{self.host!r} is no name") from None
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, "nobody answered") from failure
+        raise NewConnectionError(self, "no connection") from failure
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
         sock, seconds = self.sock, cast("float", self.timeout)
@@ -232,24 +292,62 @@ class _Session(requests.Session):
 
 
 class _Adapter(HTTPAdapter):
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        super().__init__(pool_maxsize=KEPT_CONNECTIONS)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        pools: dict[str, Any] = {
+            "http": functools.partial(_HTTPPool, reach=self._reach),
+            "https": functools.partial(_HTTPSPool, reach=self._reach),
+        }
+        self.poolmanager.pool_classes_by_scheme = pools
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,
+        proxies: Any = None,
+        cert: Any = None,
+    ) -> HTTPConnectionPool:
+        if select_proxy(cast("str", request.url), proxies):  # else the connection asks
+            with suppress(socket.gaierror, UnicodeError):  # a name that only the proxy knows
+                scheme, host, port = origin(cast("str", request.url))
+                self._reach.addresses(scheme, host, port)
+        return super().get_connection_with_tls_context(request, verify, proxies, cert)
 
 
-@functools.cache
-def _session() -> requests.Session:
-    """One for all threads, so that each host's open connections serve whichever thread comes next.
+class _Sessions:
+    """One for each reach and for all threads, so that open connections serve who comes next.
 
     urllib3's pools are made for that. What is not in a `requests.Session` is switched off here:
     cookies, and credentials from `.netrc`, which would replace an Authorization header.
     """
-    session = _Session()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.auth = _leave_as_it_is
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_maxsize=KEPT_CONNECTIONS))
-    return session
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[Reach, requests.Session] = OrderedDict()
+
+    def get(self, reach: Reach) -> requests.Session:
+        with self._lock:
+            session = self._sessions.pop(reach, None) or self._make(reach)
+            self._sessions[reach] = session
+            while len(self._sessions) > KEPT_SESSIONS:
+                # Only the connections that nobody uses now are closed at once.
+                self._sessions.popitem(last=False)[1].close()
+            return session
+
+    def _make(self, reach: Reach) -> requests.Session:
+        session = _Session()
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.auth = _leave_as_it_is
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(reach))
+        return session
+
+
+_sessions = _Sessions()
 
 
 def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -25,7 +25,7 @@ def code_blocks(language):
 def settings_row(field):
     shown = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
     shown = shown.lower() if isinstance(field.default, bool) else shown
-    shown = "" if field.default is None else f"`{shown}`"
+    shown = "" if field.default in (None, ()) else f"`{shown}`"
     return f"| `{field.metadata['variable']}` | {shown} | {field.metadata['meaning']} |"
 
 

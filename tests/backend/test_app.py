@@ -82,6 +82,7 @@ def test_setup_passes_the_connection_on_and_answers_the_model_version(client, se
             "label_config": "<View/>",
             "hostname": "http://localhost:8080",
             "access_token": "TOKEN",
+            "sender": "127.0.0.1",
         }
     ]
 
@@ -278,6 +279,12 @@ class TestBasicAuth:
 
     def test_credentials_open_the_routes(self, client):
         assert client.get("/versions", auth=("anna", "pässword")).status_code == 200
+
+    def test_setup_with_the_password_is_label_studios_wherever_it_comes_from(
+        self, client, segmenter
+    ):
+        client.post("/setup", json={"project": "1", "schema": "<View/>"}, auth=("anna", "pässword"))
+        assert segmenter.asked[0]["sender"] is None
 
     def test_health_needs_none(self, client):
         assert client.get("/health").status_code == 200

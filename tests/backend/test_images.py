@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from fake_label_studio import LEGACY_OFF, PERSONAL, FakeLabelStudio, Host, error
 
+from backend.addresses import parse_allowed_hosts
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
 from backend.images import MEGABYTE, ImageLoader
 from backend.label_studio import Connections
@@ -36,8 +37,11 @@ def image_host():
 
 
 def fetch(uri, *, setup=(None, None), task_id=4, **settings):
-    """Fetch with these settings, after a /setup with this hostname and access token."""
-    settings = Settings(**settings)
+    """Fetch with these settings, after a /setup with this hostname and access token.
+
+    The image host of these tests is on loopback.
+    """
+    settings = Settings(allow_hosts=parse_allowed_hosts("127.0.0.1,localhost"), **settings)
     connections = Connections(settings)
     connections.remember(PROJECT, *setup)
     return ImageLoader(settings, connections).fetch(uri, task_id=task_id, project=PROJECT)

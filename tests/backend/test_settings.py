@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from backend import server
+from backend.addresses import parse_allowed_hosts
 from backend.demo import BackendServer
 from backend.errors import SettingsError
 from backend.settings import Settings
@@ -40,6 +41,7 @@ def test_settings_read_every_variable():
             "MOBILESAM_MAX_IMAGE_MB": "5",
             "MOBILESAM_MAX_PIXELS": "1000",
             "MOBILESAM_FETCH_TIMEOUT_S": "2.5",
+            "MOBILESAM_ALLOW_HOSTS": "images.lan",
             "MOBILESAM_OUTPUT": "Polygon",
             "MOBILESAM_POLYGON_TOLERANCE_PX": "0.5",
             "MOBILESAM_MIN_ISLAND_PX": "20",
@@ -69,6 +71,7 @@ def test_settings_read_every_variable():
         max_image_mb=5,
         max_pixels=1000,
         fetch_timeout_s=2.5,
+        allow_hosts=parse_allowed_hosts("images.lan"),
         output="polygon",
         polygon_tolerance_px=0.5,
         min_island_px=20,
