@@ -12,11 +12,17 @@ from typing import Any
 import orjson
 from flask import Flask, Response, jsonify, request
 from flask.json.provider import JSONProvider
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from backend.errors import BackendError, BusyError, RequestError, UnauthorizedError
+from backend.errors import (
+    BackendError,
+    BusyError,
+    RequestError,
+    RequestTooLargeError,
+    UnauthorizedError,
+)
 from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 from backend.transport import on_one_line
 
 log = logging.getLogger(__name__)
@@ -65,10 +71,12 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
     app.register_error_handler(BackendError, _answer_error)
+    app.register_error_handler(RequestEntityTooLarge, _explain_size(settings.max_request_mb))
     app.register_error_handler(HTTPException, _answer_http_exception)
     app.register_error_handler(Exception, _answer_bug)
     return app
@@ -128,6 +136,9 @@ def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> N
 
 
 def _json_object() -> dict[str, Any]:
+    # A body that did not say how long it is ends at the bound, as if it were complete.
+    if len(request.get_data()) == request.max_content_length:
+        raise RequestEntityTooLarge
     body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
     if not isinstance(body, dict):
         raise RequestError(
@@ -209,6 +220,19 @@ def _answer_error(error: BackendError) -> Response:
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = "1"
     return response
+
+
+def _explain_size(max_mb: int) -> Callable[[HTTPException], Response]:
+    def answer(_: HTTPException) -> Response:
+        return _answer_error(
+            RequestTooLargeError(
+                f"the request has more than {max_mb} MB",
+                remedy="send less at once, or raise MOBILESAM_MAX_REQUEST_MB",
+                reason=f"Request too large: more than {max_mb} MB",
+            )
+        )
+
+    return answer
 
 
 def _answer_http_exception(error: HTTPException) -> Response:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.embedder import Embedder
-from backend.errors import PromptError, RequestError
+from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
@@ -62,8 +62,10 @@ class Segmenter:
             ImageLoader(settings, self._connections),
             self._embedder,
             max_pixels=settings.max_pixels,
-            max_waiting=settings.threads - max(1, settings.threads // 8),
+            max_waiting=settings.max_waiting or settings.threads - max(1, settings.threads // 8),
         )
+        self._max_tasks = settings.max_tasks
+        self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
         self._cleaning = Cleaning(
@@ -160,6 +162,8 @@ class Segmenter:
         Raises:
             BackendError: anything that kept a prompt from being answered.
         """
+        _check_count("tasks", len(tasks), self._max_tasks, "MOBILESAM_MAX_TASKS")
+        _check_count("regions", len(context or ()), self._max_regions, "MOBILESAM_MAX_REGIONS")
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -265,3 +269,12 @@ class Segmenter:
                 reason="Negative points need an object: click on it first",
             )
         return prompt.refining(last)
+
+
+def _check_count(what: str, count: int, most: int, variable: str) -> None:
+    if count > most:
+        raise RequestTooLargeError(
+            f"the request has {count} {what}, more than {most}",
+            remedy=f"send fewer at once, or raise {variable}",
+            reason=f"Too many {what}: {count}, at most {most}",
+        )

@@ -252,6 +252,31 @@ class Settings:
         "Hosts that images may come from although their addresses are private or loopback ones: "
         "names, addresses or networks, such as images.lan:8000,10.0.0.0/24",
     )
+    max_request_mb: int = _variable(
+        "MOBILESAM_MAX_REQUEST_MB",
+        512,
+        _whole_number("megabytes", 1, 10_000),
+        "Largest request that is read; a draft of 100 brush regions is some megabytes",
+    )
+    max_tasks: int = _variable(
+        "MOBILESAM_MAX_TASKS",
+        100_000,
+        _whole_number("tasks", 1, 10_000_000),
+        "Most tasks of one request; Retrieve Predictions sends all that are selected in one",
+    )
+    max_regions: int = _variable(
+        "MOBILESAM_MAX_REGIONS",
+        1000,
+        _whole_number("regions", 1, 1_000_000),
+        "Most regions that come with one click",
+    )
+    max_waiting: int | None = _variable(
+        "MOBILESAM_MAX_WAITING",
+        None,
+        _whole_number("clicks", 1, 511),
+        "Clicks that may wait for their images at once, others are answered 503; without it, "
+        "seven eighths of THREADS",
+    )
     output: str = _variable(
         "MOBILESAM_OUTPUT",
         "auto",
@@ -307,6 +332,12 @@ class Settings:
                 problems.append(f"{name}={shown} {error}")
         if ("basic_auth_user" in values) != ("basic_auth_pass" in values):
             problems.append("BASIC_AUTH_USER and BASIC_AUTH_PASS are not both set")
+        threads = values.get("threads", cls.threads)
+        if (values.get("max_waiting") or 0) >= threads:
+            problems.append(
+                f"MOBILESAM_MAX_WAITING={values['max_waiting']} is not less than "
+                f"THREADS={threads}: none would be left for clicks that need not wait"
+            )
         # The key would otherwise go to any address that a /setup request names.
         without_url = not environment.get("LABEL_STUDIO_URL", "").strip()
         if "label_studio_api_key" in values and without_url:

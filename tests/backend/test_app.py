@@ -1,10 +1,11 @@
+import io
 import json
 
 import pytest
 
 from backend.app import create_app
 from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 
 ERROR_FIELDS = {"code", "reason", "message", "remedy"}
 
@@ -242,6 +243,22 @@ def test_body_is_never_logged(client, segmenter, caplog, error, cut):
     client.post("/webhook", data=body[:cut])
     assert "sesame" not in caplog.text
     assert "171, 171" not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
+@pytest.mark.parametrize("length", [True, False], ids=["with-length", "chunked"])
+def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
+    client = create_app(Settings(max_request_mb=1), segmenter=segmenter).test_client()
+    body = io.BytesIO(b" " * (MEGABYTE + 1))
+    # As gunicorn does for a request without a length.
+    chunked = {"wsgi.input_terminated": True, "wsgi.input": body, "CONTENT_LENGTH": ""}
+    kind = {"input_stream": body, "content_length": MEGABYTE + 1}
+    kind = kind if length else {"environ_overrides": chunked}
+    response = client.post(path, **kind)
+    assert response.status == "413 Request too large: more than 1 MB"
+    assert response.json["error"].keys() == ERROR_FIELDS
+    assert "MOBILESAM_MAX_REQUEST_MB" in response.json["error"]["remedy"]
+    assert segmenter.asked == []
 
 
 def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
