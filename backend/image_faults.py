@@ -90,8 +90,11 @@ class WantedImage:
             return f"'{on_one_line(self.uri[:30])}...' ({len(self.uri)} characters)"
         # The query of a local file is its path; that of any other URL may hold a signature.
         _, local, path = self.uri.partition("/data/local-files/?d=")
-        if local or self.uri.startswith("/"):
-            return repr((local + path if local else self.uri)[:200])
+        if local:
+            return repr((local + path.partition("&")[0])[:200])
+        if self.uri.startswith("/"):
+            path, query, _ = self.uri.partition("?")
+            return repr(path[:200] + ("?..." if query else ""))
         return f"'{without_secrets(self.uri)}'"
 
     @property

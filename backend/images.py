@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from backend.addresses import ForbiddenAddressError, Reach
 from backend.errors import LabelStudioError
@@ -78,12 +78,12 @@ class ImageLoader:
         if uri.startswith("/") and not uri.startswith("//"):
             if server is None:
                 raise wanted.needs_label_studio("has no host")
-            return server.url + _label_studio_path(uri), server
+            return server.url + _label_studio_path(wanted, uri), server
         if re.match(r"https?://", uri, re.IGNORECASE):
             for base in (server and server.url, self._connections.hostname(project)):
                 path = _path_under(base, uri) if base else None
                 if server and path:
-                    return server.url + _label_studio_path(path), server
+                    return server.url + _label_studio_path(wanted, path), server
             return _percent_encoded(uri), None
         if wanted.is_in_cloud:
             if server is None:
@@ -98,7 +98,7 @@ class ImageLoader:
         deadline = Deadline(self._timeout_s)
         for _ in range(1 + MAX_REDIRECTS):
             _check_address(wanted, url)
-            of_label_studio = server is not None and origin(url) == origin(server.url)
+            of_label_studio = server is not None and _path_under(server.url, url) is not None
             if server and of_label_studio:
                 answer = self._ask_label_studio(url, server, deadline)
             else:
@@ -165,12 +165,14 @@ def _check_address(wanted: WantedImage, url: str) -> None:
         raise wanted.no_address(f"'{without_secrets(url)}'")
 
 
-def _label_studio_path(path: str) -> str:
+def _label_studio_path(wanted: WantedImage, path: str) -> str:
     """A path below Label Studio's address, which may have its own base path in front here.
 
     Label Studio knows no fragments: a `#` belongs to a file's name.
     """
     known = LABEL_STUDIO_PATH.search(path)
+    if ".." in unquote(path.partition("?")[0]).replace("\\", "/").split("/"):
+        raise wanted.no_address(f"{wanted}, which leads upwards,")  # out of the base path, say
     return _percent_encoded(path[known.start() :] if known else path).replace("#", "%23")
 
 

@@ -25,6 +25,12 @@ def _text(value: str) -> str:
     return value
 
 
+def _user(value: str) -> str:
+    if ":" in value:
+        raise ValueError("has a colon, which ends the name in Basic auth")
+    return value
+
+
 def _url(value: str) -> str:
     example = "http://localhost:8080"
     try:
@@ -151,7 +157,7 @@ class Settings:
         secret=True,
     )
     basic_auth_user: str | None = _variable(
-        "BASIC_AUTH_USER", None, _text, "User name that Label Studio must send"
+        "BASIC_AUTH_USER", None, _user, "User name that Label Studio must send"
     )
     basic_auth_pass: str | None = _variable(
         "BASIC_AUTH_PASS", None, _text, "Password that Label Studio must send", secret=True

@@ -122,6 +122,7 @@ def test_settings_report_all_mistakes_together():
     ("environment", "problem"),
     [
         pytest.param({"BASIC_AUTH_USER": "u"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS", id="no-pass"),
+        pytest.param({"BASIC_AUTH_USER": "a:b", "BASIC_AUTH_PASS": "p"}, "has a colon", id="colon"),
         pytest.param({"BASIC_AUTH_PASS": "p"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS", id="no-user"),
         pytest.param(
             {"MOBILESAM_MAX_WAITING": "8", "THREADS": "8"},
