@@ -7,6 +7,7 @@ Color profiles are left aside, as the official MobileSAM pipeline leaves them.
 """
 
 import io
+import logging
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -24,6 +25,9 @@ BAND_PIXELS = 2**20  # of what is converted at once
 
 # `max_pixels` is the bound here; Pillow's own, a warning at 89 megapixels, is one for the process.
 Image.MAX_IMAGE_PIXELS = None
+
+# Its DEBUG lines quote what a TIFF says of itself.
+logging.getLogger("PIL").setLevel(logging.INFO)
 
 # How files start that are pictures, and what else comes where a picture should be.
 _PICTURES = {

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -37,6 +38,10 @@ API_BYTES = 64 * MEGABYTE  # of an answer of a Label Studio that no setting name
 ACCESS_LIFETIME_S = 300.0
 RENEW_BEFORE_S = 30.0
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
+
+# Their INFO and DEBUG lines quote whole URLs and the headers of answers.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class LabelStudio:
