@@ -1,7 +1,7 @@
 """Which network addresses an image may be fetched from.
 
 Importers write the addresses of images, and whoever owns a name points it where they like, at this
-machine too, and from one moment to the next. So `transport.py` asks here each time it connects: a
+machine too, and from one moment to the next. So `sessions.py` asks here each time it connects: a
 name is resolved once, all that it stands for is judged, and the connection goes to one of these
 addresses. Names and odd spellings (`127.1`, `0x7f.1`, full-width digits) need no rule of their own.
 """

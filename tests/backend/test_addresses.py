@@ -14,7 +14,7 @@ from fake_label_studio import FakeLabelStudio, Host
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import transport
+from backend import sessions
 from backend.addresses import ForbiddenAddressError, Reach, parse_allowed_hosts
 from backend.errors import ImageUnreachableError, LabelStudioError, SettingsError
 from backend.images import ImageLoader
@@ -77,7 +77,7 @@ def connected(monkeypatch):
         addresses.append(address[0])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(transport, "create_connection", connect)
+    monkeypatch.setattr(sessions, "create_connection", connect)
     return addresses
 
 
