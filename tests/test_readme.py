@@ -81,6 +81,15 @@ def test_house_in_the_design_is_the_house_that_stands():
         assert [name for name in sorted(modules) if name not in design] == []
 
 
+def test_tests_that_prove_a_promise_exist():
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+    named = set(
+        re.findall(r"`(?:[\w/.]+::)?(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    )
+    assert len(named) > 40
+    assert [name for name in sorted(named) if f"def {name}(" not in tests] == []
+
+
 COMMAND = re.compile(r"^(?:.*`)?(python -m backend [^`#\n]+)", re.MULTILINE)
 
 
