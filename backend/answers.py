@@ -1,16 +1,17 @@
 """Answers: JSON through orjson, and one shape for every error."""
 
 import logging
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from backend.errors import BackendError, BusyError, UnauthorizedError
-from backend.transport import on_one_line
+from backend.request_record import Fault, current_record
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +50,17 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(Exception, _answer_bug)
 
 
-def _error_response(status: int, code: str, reason: str, message: str, remedy: str) -> Response:
-    response = jsonify(error={"code": code, "reason": reason, "message": message, "remedy": remedy})
-    phrase = "".join(c if " " <= c <= "~" else "?" for c in reason)[:REASON_CHARACTERS]
+def _error_response(status: int, fault: Fault) -> Response:
+    record = current_record()
+    record.fault = fault
+    response = jsonify(error={**asdict(fault), "request_id": record.request_id})
+    phrase = "".join(c if " " <= c <= "~" else "?" for c in fault.reason)[:REASON_CHARACTERS]
     response.status = f"{status} {phrase}"
     return response
 
 
 def _answer_error(error: BackendError) -> Response:
-    # Label Studio never authorizes its webhooks: with Basic auth on, each of them ends here.
-    level = logging.DEBUG if request.path == "/webhook" else logging.WARNING
-    log.log(level, "%s %s: %s", request.method, request.path, on_one_line(str(error)))
-    response = _error_response(error.status, error.code, error.reason, error.message, error.remedy)
+    response = _error_response(error.status, Fault.of(error))
     if isinstance(error, UnauthorizedError):
         response.headers["WWW-Authenticate"] = 'Basic realm="MobileSAM backend"'
     if isinstance(error, BusyError):
@@ -70,13 +70,13 @@ def _answer_error(error: BackendError) -> Response:
 
 def _answer_http_exception(error: HTTPException) -> Response:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-    response = _error_response(
-        status,
-        "http",
-        error.name,
-        error.description or error.name,
-        "see the README for the addresses that this service has",
+    fault = Fault(
+        code="http",
+        reason=error.name,
+        message=error.description or error.name,
+        remedy="see the README for the addresses that this service has",
     )
+    response = _error_response(status, fault)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
@@ -84,11 +84,5 @@ def _answer_http_exception(error: HTTPException) -> Response:
 
 
 def _answer_bug(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _error_response(
-        500,
-        BackendError.code,
-        BackendError.reason,
-        f"an unexpected {type(error).__name__}",
-        "look into this service's log for the traceback, and report it",
-    )
+    log.error("request=%s failed", current_record().request_id, exc_info=error)
+    return _error_response(HTTPStatus.INTERNAL_SERVER_ERROR, Fault.of(error))

@@ -11,6 +11,7 @@ from flask import Flask, Response, jsonify, request
 
 from backend.answers import FastJson, answer_errors
 from backend.errors import RequestError, UnauthorizedError
+from backend.recording import record_requests
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
+    record_requests(app)
     _add_protocol(app, segmenter)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))

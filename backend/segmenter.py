@@ -18,7 +18,9 @@ from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
+from backend.request_record import current_record
 from backend.settings import MEGABYTE, Settings
+from backend.step_times import step
 from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
@@ -154,6 +156,7 @@ class Segmenter:
         Raises:
             BackendError: anything that kept a prompt from being answered.
         """
+        current_record().concerns(project, tasks)
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -184,8 +187,9 @@ class Segmenter:
     def _answer(
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
     ) -> dict[str, Any]:
-        started = time.perf_counter()
+        record = current_record()
         prompts = read_prompts(context, config, output=self._output)
+        record.prompted(prompts)
         # Before any image is fetched: what cannot be answered anyway.
         controls = [
             config.mask_control(prompt.to_name, prompt.labels, output=self._output)
@@ -197,20 +201,15 @@ class Segmenter:
             mask, score = self._segment(task, project, config, prompt)
             if mask.any():
                 scores.append(score)
-                regions += mask_regions(
-                    mask,
-                    control=control,
-                    prompt=prompt,
-                    score=score,
-                    polygon_tolerance_px=self._polygon_tolerance_px,
-                )
-        log.info(
-            "task %s: %d prompts, %d masks, %.0f ms",
-            task["id"],
-            len(prompts),
-            len(scores),
-            1000 * (time.perf_counter() - started),
-        )
+                with step("codec"):
+                    regions += mask_regions(
+                        mask,
+                        control=control,
+                        prompt=prompt,
+                        score=score,
+                        polygon_tolerance_px=self._polygon_tolerance_px,
+                    )
+        record.masks = len(scores)
         return {
             "model_version": self.model_version,
             "score": float(np.mean(scores)) if scores else 0.0,
@@ -227,15 +226,16 @@ class Segmenter:
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
-        masks = self._predictor.predict_object(
-            embedding,
-            points_xy=points_xy_px,
-            point_labels=prompt.point_labels,
-            box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
-        )
-        clicks = zip(points_xy_px, prompt.points, strict=True)
-        inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-        return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+        with step("mask"):
+            masks = self._predictor.predict_object(
+                embedding,
+                points_xy=points_xy_px,
+                point_labels=prompt.point_labels,
+                box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+            )
+            clicks = zip(points_xy_px, prompt.points, strict=True)
+            inside_xy_px = [xy for xy, point in clicks if point.is_positive]
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

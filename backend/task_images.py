@@ -15,11 +15,11 @@ from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
 from backend.recent import RecentMap
-from backend.transport import on_one_line
+from backend.request_log import log_unprepared
+from backend.request_record import Fault, harmless_project
+from backend.step_times import step
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding, Predictor
-
-log = logging.getLogger(__name__)
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
@@ -92,7 +92,9 @@ class TaskImages:
         try:
             embedding = None if key is None else self._embedder.find_stored(key)
             if embedding is None:
-                embedding = self._embedder.find(*self._fetch_once(place))
+                with step("fetch"):
+                    fetched = self._fetch_once(place)
+                embedding = self._embedder.find(*fetched)
             return embedding
         finally:
             self._waiting_room.release()
@@ -114,7 +116,7 @@ class TaskImages:
         except BackendError as error:
             # Nobody has seen an upcoming task yet; its fault is told when somebody opens it.
             level = logging.DEBUG if urgency is Urgency.UPCOMING else logging.WARNING
-            log.log(level, "task %s cannot be prepared: %s", task["id"], on_one_line(str(error)))
+            log_unprepared(task["id"], harmless_project(project), Fault.of(error), level)
 
     def _fetch_once(self, place: Place) -> Fetched:
         """Fetch an image, or wait for the fetch that somebody else has begun."""
@@ -143,9 +145,12 @@ class TaskImages:
         self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
         def compute() -> Embedding:
-            image = decode_image(data, name=f"image of task {task_id}", max_pixels=self._max_pixels)
-            # Twice as many fit into memory, and masks do not differ before and after a restart.
-            return self._predictor.embed(image).in_half_precision()
+            name = f"image of task {task_id}"
+            with step("decode"):
+                image = decode_image(data, name=name, max_pixels=self._max_pixels)
+            with step("encode"):
+                # Twice as many fit into memory, and masks do not differ before and after a restart.
+                return self._predictor.embed(image).in_half_precision()
 
         return key, compute
 

@@ -1,0 +1,60 @@
+"""A record of each request of the app: begun before anything else, logged when it is answered."""
+
+from flask import Flask, Response, request
+
+from backend.request_log import log_request, milliseconds
+from backend.request_record import (
+    RequestRecord,
+    accepted_id,
+    current_record,
+    set_current_record,
+)
+from backend.step_times import collect_steps
+
+
+def record_requests(app: Flask) -> None:
+    """Keep a record of each request; to be called before other hooks are added to the app.
+
+    Every answer has the request's id as `X-Request-ID`, and those to /predict their steps' times as
+    `Server-Timing`, which browsers' developer tools and `curl -i` show.
+    """
+    app.before_request(_begin)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        record = current_record()
+        record.end(response.status_code)
+        response.headers["X-Request-ID"] = record.request_id
+        if record.route == "/predict":
+            response.headers["Server-Timing"] = server_timing(record)
+        log_request(record)
+        return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        set_current_record(None)
+        collect_steps(None)
+
+
+def _begin() -> None:
+    record = RequestRecord(
+        request_id=accepted_id(request.headers.get("X-Request-ID")),
+        method=request.method,
+        path=request.path,
+        route=request.url_rule.rule if request.url_rule else None,
+    )
+    set_current_record(record)
+    collect_steps(record.steps_s)
+
+
+def server_timing(record: RequestRecord) -> str:
+    """Return the header's value: milliseconds of each step and of all, and the cache's tiers.
+
+    Example:
+        `cache;desc="memory", mask;dur=18.2, codec;dur=0.7, total;dur=21.5`
+    """
+    tiers = ",".join(dict.fromkeys(record.tiers))
+    durations_ms = milliseconds(record.steps_s) | {"total": round(1000 * record.total_s, 1)}
+    cache = [f'cache;desc="{tiers}"'] if tiers else []
+    steps = [f"{name};dur={duration_ms}" for name, duration_ms in durations_ms.items()]
+    return ", ".join(cache + steps)
