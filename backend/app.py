@@ -9,8 +9,10 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
+from backend.activity import Activity
 from backend.answers import FastJson, answer_errors
 from backend.errors import RequestError, UnauthorizedError
+from backend.metrics import CONTENT_TYPE
 from backend.recording import record_requests
 from backend.segmenter import Segmenter
 from backend.settings import Settings
@@ -32,8 +34,9 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
-    record_requests(app)
+    record_requests(app, segmenter.activity)
     _add_protocol(app, segmenter)
+    _add_monitoring(app, segmenter.activity)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
     answer_errors(app)
@@ -87,6 +90,12 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
     @app.route("/versions", methods=["GET", "POST"])
     def versions() -> Response:
         return jsonify(versions=[segmenter.model_version])
+
+
+def _add_monitoring(app: Flask, activity: Activity) -> None:
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(activity.metrics.exposition(), content_type=CONTENT_TYPE)
 
 
 # Reading requests

@@ -2,6 +2,7 @@
 
 from flask import Flask, Response, request
 
+from backend.activity import Activity
 from backend.request_log import log_request, milliseconds
 from backend.request_record import (
     RequestRecord,
@@ -12,7 +13,7 @@ from backend.request_record import (
 from backend.step_times import collect_steps
 
 
-def record_requests(app: Flask) -> None:
+def record_requests(app: Flask, activity: Activity) -> None:
     """Keep a record of each request; to be called before other hooks are added to the app.
 
     Every answer has the request's id as `X-Request-ID`, and those to /predict their steps' times as
@@ -28,6 +29,7 @@ def record_requests(app: Flask) -> None:
         if record.route == "/predict":
             response.headers["Server-Timing"] = server_timing(record)
         log_request(record)
+        activity.answered(record)
         return response
 
     @app.teardown_request

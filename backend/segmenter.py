@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.embedder import Embedder
@@ -47,6 +48,8 @@ def load_predictor(settings: Settings) -> Predictor:
 class Segmenter:
     """Answers Label Studio's requests; safe under threads, holds no current image.
 
+    `activity` tells what it has done.
+
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
@@ -54,6 +57,7 @@ class Segmenter:
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
+        self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         self._embedder = Embedder(
             EmbeddingCache(settings.cache_mb * MEGABYTE),
@@ -63,6 +67,7 @@ class Segmenter:
             predictor,
             ImageLoader(settings, self._connections),
             self._embedder,
+            self.activity,
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from backend.activity import Activity
 from backend.cache import EmbeddingKey
 from backend.decoding import decode_image
 from backend.embedder import Embedder
@@ -39,6 +40,7 @@ class TaskImages:
         predictor: encodes.
         loader: fetches.
         embedder: keeps, and computes what is not kept.
+        activity: is told how long fetching, decoding and encoding took, whoever it was for.
         max_pixels: largest image that is decoded.
         max_waiting: clicks that may wait for an image at once, so that some threads are always left
             for those that need not.
@@ -49,6 +51,7 @@ class TaskImages:
         predictor: Predictor,
         loader: ImageLoader,
         embedder: Embedder,
+        activity: Activity,
         *,
         max_pixels: int,
         max_waiting: int,
@@ -56,6 +59,7 @@ class TaskImages:
         self._predictor = predictor
         self._loader = loader
         self._embedder = embedder
+        self._metrics = activity.metrics
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
@@ -90,12 +94,13 @@ class TaskImages:
                 remedy="click again in a moment; if it lasts, look into the log for slow images",
             )
         try:
-            embedding = None if key is None else self._embedder.find_stored(key)
-            if embedding is None:
-                with step("fetch"):
-                    fetched = self._fetch_once(place)
-                embedding = self._embedder.find(*fetched)
-            return embedding
+            with self._metrics.waiting_click():
+                embedding = None if key is None else self._embedder.find_stored(key)
+                if embedding is None:
+                    with step("fetch"):
+                        fetched = self._fetch_once(place)
+                    embedding = self._embedder.find(*fetched)
+                return embedding
         finally:
             self._waiting_room.release()
 
@@ -139,16 +144,17 @@ class TaskImages:
 
     def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
-        data = self._loader.fetch(address, task_id=task_id, project=project)
+        with self._metrics.timing("fetch"):
+            data = self._loader.fetch(address, task_id=task_id, project=project)
         key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
         # What an address held is remembered, so that the next click on it fetches nothing.
         self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
         def compute() -> Embedding:
             name = f"image of task {task_id}"
-            with step("decode"):
+            with step("decode"), self._metrics.timing("decode"):
                 image = decode_image(data, name=name, max_pixels=self._max_pixels)
-            with step("encode"):
+            with step("encode"), self._metrics.timing("encode"):
                 # Twice as many fit into memory, and masks do not differ before and after a restart.
                 return self._predictor.embed(image).in_half_precision()
 

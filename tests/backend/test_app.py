@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from backend.activity import Activity
 from backend.app import create_app
 from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
 from backend.settings import Settings
@@ -15,6 +16,7 @@ class FakeSegmenter:
     model_version = "fake-1"
 
     def __init__(self):
+        self.activity = Activity(self.describe)
         self.asked = []
         self.answer = [{"model_version": "fake-1", "score": 0.5, "result": []}]
         self.error = None

@@ -4,64 +4,16 @@ import re
 import threading
 
 import pytest
-from fake_model import FakePredictor, png
+from clicks import click
 
 from backend.app import create_app
 from backend.errors import ImageUnreachableError
-from backend.images import ImageLoader
 from backend.projects import LABELING_CONFIG
 from backend.request_record import current_record
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 
 DEADLINE_S = 10
-
-
-@pytest.fixture
-def images(monkeypatch):
-    """Address -> bytes, or the error of fetching them."""
-    images = {"/a.png": png(100, 200), "/b.png": png(100, 200, color=(1, 2, 3))}
-
-    def fetch(_loader, uri, **_named):
-        if isinstance(images[uri], Exception):
-            raise images[uri]
-        return images[uri]
-
-    monkeypatch.setattr(ImageLoader, "fetch", fetch)
-    return images
-
-
-@pytest.fixture
-def predictor():
-    return FakePredictor()
-
-
-@pytest.fixture
-def segmenter(predictor, images):
-    return Segmenter(predictor, Settings(prefetch_tasks=0))
-
-
-@pytest.fixture
-def client(segmenter):
-    return create_app(Settings(), segmenter=segmenter).test_client()
-
-
-def click(client, *, image="/a.png", positive=True, prompted=True, **request):
-    region = {
-        "id": "r",
-        "type": "keypointlabels",
-        "from_name": "point",
-        "to_name": "image",
-        "is_positive": positive,
-        "value": {"x": 20, "y": 20, "width": 0.2, "keypointlabels": ["Object"]},
-    }
-    body = {
-        "tasks": [{"id": 4, "data": {"image": image}}],
-        "project": "1.1795350403",
-        "label_config": LABELING_CONFIG,
-        "params": {"context": {"result": [region]}} if prompted else {},
-    }
-    return client.post("/predict", json=body, **request)
 
 
 def timings(response):
