@@ -30,7 +30,7 @@ from mobilesam.download import default_checkpoint_path
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 TOOLS = Path(sys.executable).parent
-COMPOSE_FILES = ["compose.yml", "compose.gpu.yml", "compose.scale.yml"]
+COMPOSE_FILES = ["compose.yml", "compose.gpu.yml", "compose.scale.yml", "compose.monitoring.yml"]
 SETTINGS_VARIABLES = {field.metadata["variable"] for field in fields(Settings)}
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")  # ${NAME}, ${NAME:-default}, ${NAME:?why}
 
@@ -345,7 +345,7 @@ def test_environment_with_secrets_is_ignored_by_git():
     assert "/.env" in (DOCKER / ".gitignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize("name", ["compose.yml", "compose.scale.yml"])
+@pytest.mark.parametrize("name", ["compose.yml", "compose.scale.yml", "compose.monitoring.yml"])
 def test_compose_explains_every_variable(name: str):
     lines = (DOCKER / name).read_text().splitlines()
     unexplained = [
