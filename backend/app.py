@@ -97,6 +97,10 @@ def _add_monitoring(app: Flask, activity: Activity) -> None:
     def metrics() -> Response:
         return Response(activity.metrics.exposition(), content_type=CONTENT_TYPE)
 
+    @app.get("/activity")
+    def recent() -> Response:
+        return jsonify(activity.recent())
+
 
 # Reading requests
 

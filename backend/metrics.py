@@ -86,7 +86,7 @@ class Metrics:
         for kind, count in (record.prompts or {}).items():
             self._prompts.labels(kind).inc(count)
         self._masks.inc(record.masks)
-        if record.fault is not None:
+        if record.fault is not None and not record.is_refused_webhook:
             self.count_failure(record.fault.code)
 
     def count_failure(self, code: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable
 
+from backend.errors import BackendError
 from backend.request_record import TASKS_NAMED, Fault, RequestRecord
 from backend.step_times import STEPS, StepTimes
 from backend.transport import on_one_line
@@ -20,10 +21,13 @@ def log_request(record: RequestRecord) -> None:
         log.log(level, "%s", logfmt(_request_fields(record)))
 
 
-def log_unprepared(task_id: int, project: str | None, fault: Fault, level: int) -> None:
+def log_unprepared(task_id: int, project: str | None, error: Exception, level: int) -> None:
     """Write the line of an image that could not be embedded ahead, which no request shows."""
-    fields = [("outcome", "unprepared"), ("task", task_id), ("project", project)]
-    log.log(level, "%s", logfmt([*fields, *_fault_fields(fault)]))
+    fields: list[tuple[str, object]] = [("outcome", "unprepared"), ("task", task_id)]
+    if project is not None:
+        fields.append(("project", project))
+    traceback = None if isinstance(error, BackendError) else error
+    log.log(level, "%s", logfmt([*fields, *_fault_fields(Fault.of(error))]), exc_info=traceback)
 
 
 def logfmt(fields: Iterable[tuple[str, object]]) -> str:
@@ -49,8 +53,7 @@ def _quoted(value: str) -> str:
 
 
 def _level(record: RequestRecord) -> int:
-    # Label Studio never authorizes its webhooks: with Basic auth on, each of them is refused.
-    if record.route == "/webhook" and record.status == 401:
+    if record.is_refused_webhook:
         return logging.DEBUG
     if record.status >= 400:
         return logging.WARNING

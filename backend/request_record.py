@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Self
 
 from backend.errors import BackendError
@@ -14,6 +15,7 @@ from backend.prompts import Prompt
 from backend.step_times import StepTimes
 
 TASKS_NAMED = 5  # of a batch
+LONGEST_TEXT = 2000  # characters of an error; it may name what came, however long that is
 PROJECT = re.compile(r"\d{1,20}(\.\d{1,20})?")
 HARMLESS_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -31,7 +33,8 @@ class Fault:
     def of(cls, error: Exception) -> Self:
         """Describe an error; of a bug only its type, since nobody knows what its text holds."""
         if isinstance(error, BackendError):
-            return cls(error.code, error.reason, error.message, error.remedy)
+            story = (error.reason, error.message, error.remedy)
+            return cls(error.code, *(text[:LONGEST_TEXT] for text in story))
         return cls(
             BackendError.code,
             BackendError.reason,
@@ -87,6 +90,16 @@ class RequestRecord:
         """Take in that it is answered."""
         self.status = status
         self.total_s = time.perf_counter() - self._started
+
+    @property
+    def task_id(self) -> int | None:
+        """The one task that it is about; None for a batch, or for none."""
+        return self.task_ids[0] if len(self.task_ids) == 1 else None
+
+    @property
+    def is_refused_webhook(self) -> bool:
+        """Whether it failed as it must: Label Studio never authorizes its webhooks."""
+        return self.route == "/webhook" and self.status == HTTPStatus.UNAUTHORIZED
 
     @property
     def outcome(self) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,8 +15,6 @@ from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
 from backend.recent import RecentMap
-from backend.request_log import log_unprepared
-from backend.request_record import Fault, harmless_project
 from backend.step_times import step
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding, Predictor
@@ -40,7 +37,8 @@ class TaskImages:
         predictor: encodes.
         loader: fetches.
         embedder: keeps, and computes what is not kept.
-        activity: is told how long fetching, decoding and encoding took, whoever it was for.
+        activity: is told how long fetching, decoding and encoding took, whoever it was for, and
+            what could not be prepared.
         max_pixels: largest image that is decoded.
         max_waiting: clicks that may wait for an image at once, so that some threads are always left
             for those that need not.
@@ -59,7 +57,7 @@ class TaskImages:
         self._predictor = predictor
         self._loader = loader
         self._embedder = embedder
-        self._metrics = activity.metrics
+        self._activity = activity
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
@@ -94,7 +92,7 @@ class TaskImages:
                 remedy="click again in a moment; if it lasts, look into the log for slow images",
             )
         try:
-            with self._metrics.waiting_click():
+            with self._activity.metrics.waiting_click():
                 embedding = None if key is None else self._embedder.find_stored(key)
                 if embedding is None:
                     with step("fetch"):
@@ -105,7 +103,7 @@ class TaskImages:
             self._waiting_room.release()
 
     def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
-        """Start embedding a task's (first) image in the background; errors are only logged."""
+        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
         if self._background.waiting(urgency) < MAX_WAITING[urgency]:
             job = functools.partial(self._prepare, task, tag, project, urgency)
             self._background.submit(urgency, job)
@@ -113,15 +111,30 @@ class TaskImages:
     def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         if urgency is Urgency.UPCOMING and self._embedder.is_busy():
             return
+
+        def tell(error: Exception) -> None:
+            is_guess = urgency is Urgency.UPCOMING
+            self._activity.unprepared(error, task_id=task["id"], project=project, is_guess=is_guess)
+
         try:
             place = (project, task["id"], image_address(task, tag, None))
             key = self._addresses.get(_shortened(place))
             if key is None or not self._embedder.load(key):
-                self._embedder.prepare(*self._fetch_once(place), urgency)
+                key, compute = self._fetch_once(place)
+                compute = functools.partial(self._compute_unasked, compute, tell)
+                self._embedder.prepare(key, compute, urgency)
         except BackendError as error:
-            # Nobody has seen an upcoming task yet; its fault is told when somebody opens it.
-            level = logging.DEBUG if urgency is Urgency.UPCOMING else logging.WARNING
-            log_unprepared(task["id"], harmless_project(project), Fault.of(error), level)
+            tell(error)
+
+    @staticmethod
+    def _compute_unasked(
+        compute: Callable[[], Embedding], tell: Callable[[Exception], None]
+    ) -> Embedding:
+        try:
+            return compute()
+        except Exception as error:
+            tell(error)
+            raise
 
     def _fetch_once(self, place: Place) -> Fetched:
         """Fetch an image, or wait for the fetch that somebody else has begun."""
@@ -144,7 +157,7 @@ class TaskImages:
 
     def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
-        with self._metrics.timing("fetch"):
+        with self._activity.metrics.timing("fetch"):
             data = self._loader.fetch(address, task_id=task_id, project=project)
         key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
         # What an address held is remembered, so that the next click on it fetches nothing.
@@ -152,9 +165,9 @@ class TaskImages:
 
         def compute() -> Embedding:
             name = f"image of task {task_id}"
-            with step("decode"), self._metrics.timing("decode"):
+            with step("decode"), self._activity.metrics.timing("decode"):
                 image = decode_image(data, name=name, max_pixels=self._max_pixels)
-            with step("encode"), self._metrics.timing("encode"):
+            with step("encode"), self._activity.metrics.timing("encode"):
                 # Twice as many fit into memory, and masks do not differ before and after a restart.
                 return self._predictor.embed(image).in_half_precision()
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import ImageUnreachableError
+from backend.errors import ImageError, ImageUnreachableError
 from backend.request_log import log_request, log_unprepared, logfmt
-from backend.request_record import Fault, RequestRecord, accepted_id
+from backend.request_record import LONGEST_TEXT, Fault, RequestRecord, accepted_id
 
 
 def record(**changes):
@@ -56,6 +56,11 @@ def test_failed_request_tells_its_reason_and_remedy(lines):
     )
 
 
+def test_long_story_of_an_error_is_cut():
+    fault = Fault.of(ImageError("x" * 10_000, remedy="y" * 10_000, reason="z" * 10_000))
+    assert {len(fault.message), len(fault.remedy), len(fault.reason)} == {LONGEST_TEXT}
+
+
 def test_bug_is_told_by_its_type_only():
     fault = Fault.of(ZeroDivisionError("sesame"))
     assert fault.code == "internal_error"
@@ -89,8 +94,8 @@ def test_long_path_is_cut(lines):
 
 
 def test_image_that_cannot_be_prepared_is_a_line_of_its_own(caplog):
-    fault = Fault("image", "Image cannot be used", "no picture", "import it again")
-    log_unprepared(4, "1.5", fault, logging.WARNING)
+    error = ImageError("no picture", remedy="import it again")
+    log_unprepared(4, "1.5", error, logging.WARNING)
     (line,) = caplog.messages
     assert line == (
         'outcome=unprepared task=4 project=1.5 code=image reason="Image cannot be used" '
