@@ -1,6 +1,7 @@
 """One line of the log for each request, in logfmt: `key=value key="a value with spaces"`."""
 
 import logging
+import re
 from collections.abc import Iterable
 
 from backend.errors import BackendError
@@ -10,6 +11,8 @@ from backend.transport import on_one_line
 
 PATH_CHARACTERS = 100
 QUIET_ROUTES = ("/health", "/metrics", "/activity")  # asked again and again by machines
+
+PLAIN = re.compile(r"[!#-&(-<>-\[\]-~]+")  # printable ASCII but for space, quotes, = and backslash
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,7 @@ def milliseconds(steps_s: StepTimes) -> dict[str, float]:
 
 
 def _quoted(value: str) -> str:
-    plain = value and not any(c.isspace() or c in "\"'=\\" or not c.isprintable() for c in value)
-    if plain:
+    if PLAIN.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{on_one_line(escaped)}"'
