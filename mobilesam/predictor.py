@@ -113,6 +113,7 @@ class Predictor:
         runtime: "torch" or "openvino".
         precision: of the image encoder, "float32", "bfloat16" or "float16".
         input_size: side of the square model input in pixels.
+        batch_size: images that `embed_batch` encodes at once; 1 where the device gains nothing.
         weights: "official", "demo", or the name of another weights file.
         model_id: the weights' name and the start of their SHA-256; embeddings belong to it. It
             names no runtime and no precision, on purpose: their embeddings are interchangeable, so
@@ -137,6 +138,7 @@ class Predictor:
             model, digest, device=device, runtime=runtime, precision=precision
         )
         self.device = self._runtime.device
+        self.batch_size = self._runtime.batch_size
         self.runtime = self._runtime.name
         self.precision = self._runtime.precision
         self.weights = _name_weights(path, digest)
@@ -170,8 +172,8 @@ class Predictor:
                     f"of {image.dtype}"
                 )
         embeddings: list[Embedding] = []
-        for start in range(0, len(images), self._runtime.batch_size):
-            batch = images[start : start + self._runtime.batch_size]
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
             # Copied apart: one kept row must not keep the memory of the whole batch.
             rows = self._runtime.encode(batch).split(1)
             embeddings += [
