@@ -32,6 +32,7 @@ from mobilesam.resize import (
     to_shared_logits,
 )
 from mobilesam.runtime import open_runtime
+from mobilesam.spilling_runtime import to_device_with_room
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
@@ -284,8 +285,7 @@ class Predictor:
                 "embed the image again"
             )
         # In the layout that the decoder takes, else every click would copy them.
-        features = features.to(self.device, memory_format=torch.channels_last)
-        return Embedding(features, size_hw, model_id)
+        return Embedding(to_device_with_room(features, self.device), size_hw, model_id)
 
     def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:
         if mask_logits is None:

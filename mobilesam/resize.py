@@ -100,9 +100,12 @@ def to_image_masks(logits: Tensor, size_hw: tuple[int, int], input_size: int) ->
     """
     height, width = resized_hw(size_hw, input_size)
     if logits.device.type != "cpu":
-        square = F.interpolate(logits[None], (input_size, input_size), mode="bilinear")
-        full = F.interpolate(square[..., :height, :width], size_hw, mode="bilinear")[0]
-        return cast("NDArray[np.bool_]", (full > 0).cpu().numpy())
+        try:
+            square = F.interpolate(logits[None], (input_size, input_size), mode="bilinear")
+            full = F.interpolate(square[..., :height, :width], size_hw, mode="bilinear")[0]
+            return cast("NDArray[np.bool_]", (full > 0).cpu().numpy())
+        except torch.OutOfMemoryError:
+            logits = logits.cpu()
     # The same arithmetic, three times as fast, and without torch's threads: they would wait for
     # those that embed another image.
     masks = np.empty((len(logits), *size_hw), np.bool_)
