@@ -11,7 +11,6 @@ any number of threads.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,10 @@ from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
 from mobilesam.download import OFFICIAL
 from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
 from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
+from mobilesam.masks import Masks
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
     LOGITS_SIZE,
-    to_image_masks,
     to_model_logits,
     to_model_points,
     to_shared_logits,
@@ -56,40 +55,6 @@ class Embedding:
     def in_half_precision(self) -> "Embedding":
         """Round the features to half the bytes, for keeping; masks stay alike: see `pack`."""
         return replace(self, features=to_half(self.features))
-
-
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """K masks for one prompt.
-
-    `low_res` is (K, 256, 256) float32 over the square model input, before the threshold at 0, where
-    the predictor computes. `scores` is (K,) float32, the IoU that the model expects of each mask.
-    `size_hw` is the image's height and width, `input_size` the side of the model input, all in
-    pixels.
-    """
-
-    low_res: Tensor
-    scores: NDArray[np.float32]
-    size_hw: tuple[int, int]
-    input_size: int
-
-    @cached_property
-    def logits(self) -> NDArray[np.float32]:
-        """(K, 256, 256) float32; `logits[k:k+1]` can be fed back as `mask_logits`."""
-        logits: NDArray[np.float32] = self.low_res.cpu().numpy()
-        return logits
-
-    @cached_property
-    def masks(self) -> NDArray[np.bool_]:
-        """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
-        with torch.inference_mode():
-            return to_image_masks(self.low_res, self.size_hw, self.input_size)
-
-    def best(self) -> "Masks":
-        """Return only the mask with the highest score, K = 1."""
-        k = int(np.argmax(self.scores))
-        chosen = slice(k, k + 1)
-        return Masks(self.low_res[chosen], self.scores[chosen], self.size_hw, self.input_size)
 
 
 class Predictor:
