@@ -80,7 +80,7 @@ class Metrics:
         self._durations.labels(*labels).observe(record.total_s)
         for name, seconds in record.steps_s.items():
             if name not in WORK:
-                self._steps[name].observe(seconds)
+                self.observe_step(name, seconds)
         for tier in record.tiers:
             self._embeddings.labels(tier).inc()
         for kind, count in (record.prompts or {}).items():
@@ -93,9 +93,9 @@ class Metrics:
         """Take in a failure, by its error's code."""
         self._failures.labels(code).inc()
 
-    def timing(self, work: str) -> AbstractContextManager[object]:
-        """Measure one of `WORK`, where it is done."""
-        return self._steps[work].time()
+    def observe_step(self, name: str, seconds: float) -> None:
+        """Take in how long a step took."""
+        self._steps[name].observe(seconds)
 
     def waiting_click(self) -> AbstractContextManager[object]:
         """Count a click as waiting for its image."""

@@ -12,6 +12,7 @@ from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.embedder import Embedder
+from backend.encode_batches import EncodeBatches
 from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
@@ -59,12 +60,15 @@ class Segmenter:
         self._predictor = predictor
         self.activity = Activity(self.describe)
         self._connections = Connections(settings)
+        batches = EncodeBatches(predictor)
         self._embedder = Embedder(
             EmbeddingCache(settings.cache_mb * MEGABYTE),
             StoredEmbeddings.from_settings(settings, predictor),
+            threads=batches.threads,
         )
         self._images = TaskImages(
-            predictor,
+            predictor.model_id,
+            batches,
             ImageLoader(settings, self._connections),
             self._embedder,
             self.activity,

@@ -13,7 +13,7 @@ collected, they are forgotten.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -47,6 +47,19 @@ def step(name: str) -> Iterator[None]:
         yield
     finally:
         _add(name, time.perf_counter() - started)
+
+
+@contextmanager
+def observing_steps(observe: Callable[[str, float], None]) -> Iterator[None]:
+    """Tell of each step inside, by its name and seconds, when all are over; add them up as well."""
+    times_s: StepTimes = {}
+    try:
+        with collecting_steps(times_s):
+            yield
+    finally:
+        for name, seconds in times_s.items():
+            observe(name, seconds)
+            _add(name, seconds)
 
 
 @contextmanager

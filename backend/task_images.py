@@ -7,17 +7,21 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from backend.activity import Activity
 from backend.cache import EmbeddingKey
 from backend.decoding import decode_image
 from backend.embedder import Embedder
+from backend.encode_batches import EncodeBatches
 from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
 from backend.recent import RecentMap
-from backend.step_times import step
+from backend.step_times import observing_steps, step
 from backend.workers import Urgency, Workers
-from mobilesam import Embedding, Predictor
+from mobilesam import Embedding
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
@@ -34,7 +38,8 @@ class TaskImages:
     """Gives the embeddings of tasks' images. Safe under threads.
 
     Args:
-        predictor: encodes.
+        model_id: whose embeddings they are.
+        batches: encode.
         loader: fetches.
         embedder: keeps, and computes what is not kept.
         activity: is told how long fetching, decoding and encoding took, whoever it was for, and
@@ -46,7 +51,8 @@ class TaskImages:
 
     def __init__(
         self,
-        predictor: Predictor,
+        model_id: str,
+        batches: EncodeBatches,
         loader: ImageLoader,
         embedder: Embedder,
         activity: Activity,
@@ -54,7 +60,8 @@ class TaskImages:
         max_pixels: int,
         max_waiting: int,
     ) -> None:
-        self._predictor = predictor
+        self._model_id = model_id
+        self._batches = batches
         self._loader = loader
         self._embedder = embedder
         self._activity = activity
@@ -95,9 +102,7 @@ class TaskImages:
             with self._activity.metrics.waiting_click():
                 embedding = None if key is None else self._embedder.find_stored(key)
                 if embedding is None:
-                    with step("fetch"):
-                        fetched = self._fetch_once(place)
-                    embedding = self._embedder.find(*fetched)
+                    embedding = self._embedder.find(*self._fetch_once(place))
                 return embedding
         finally:
             self._waiting_room.release()
@@ -142,7 +147,8 @@ class TaskImages:
         with self._lock:
             running = self._fetching.setdefault(place, mine)
         if running is not mine:
-            return running.result()
+            with step("fetch"):
+                return running.result()
         try:
             fetched = self._fetch(place)
         except BaseException as error:
@@ -157,19 +163,21 @@ class TaskImages:
 
     def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
-        with self._activity.metrics.timing("fetch"):
+        with observing_steps(self._activity.metrics.observe_step), step("fetch"):
             data = self._loader.fetch(address, task_id=task_id, project=project)
-        key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
+        key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
         # What an address held is remembered, so that the next click on it fetches nothing.
         self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
-        def compute() -> Embedding:
+        @step("decode")
+        def decode() -> NDArray[np.uint8]:
             name = f"image of task {task_id}"
-            with step("decode"), self._activity.metrics.timing("decode"):
-                image = decode_image(data, name=name, max_pixels=self._max_pixels)
-            with step("encode"), self._activity.metrics.timing("encode"):
-                # Twice as many fit into memory, and masks do not differ before and after a restart.
-                return self._predictor.embed(image).in_half_precision()
+            return decode_image(data, name=name, max_pixels=self._max_pixels)
+
+        def compute() -> Embedding:
+            # Twice as many fit into memory, and masks do not differ before and after a restart.
+            with observing_steps(self._activity.metrics.observe_step):
+                return self._batches.embed(decode).in_half_precision()
 
         return key, compute
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend import step_times
-from backend.step_times import collecting_steps, step, waiting_for
+from backend.step_times import collecting_steps, observing_steps, step, waiting_for
 
 
 class Clock:
@@ -44,6 +44,24 @@ def test_step_that_fails_is_measured_too(clock):
     with collecting_steps(times_s), pytest.raises(ZeroDivisionError):
         fetch()
     assert times_s == {"fetch": 4}
+
+
+def test_steps_are_told_of_and_added_up(clock):
+    times_s, told = {"decode": 1}, []
+
+    def decode():
+        with step("decode"):
+            clock.now_s += 4
+            raise ZeroDivisionError
+
+    with (
+        collecting_steps(times_s),
+        pytest.raises(ZeroDivisionError),
+        observing_steps(lambda *told_of: told.append(told_of)),
+    ):
+        decode()
+    assert told == [("decode", 4)]
+    assert times_s == {"decode": 5}
 
 
 def test_steps_outside_of_what_is_collected_are_forgotten(clock):
