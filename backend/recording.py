@@ -19,34 +19,48 @@ def record_requests(app: Flask, activity: Activity) -> None:
     Every answer has the request's id as `X-Request-ID`, and those to /predict their steps' times as
     `Server-Timing`, which browsers' developer tools and `curl -i` show.
     """
-    app.before_request(_begin)
+
+    @app.before_request
+    def begin() -> None:
+        record = RequestRecord(
+            request_id=accepted_id(request.headers.get("X-Request-ID")),
+            method=request.method,
+            path=request.path,
+            route=request.url_rule.rule if request.url_rule else None,
+        )
+        begin_record(record)
 
     @app.after_request
     def end(response: Response) -> Response:
         record = current_record()
-        record.end(response.status_code)
+        end_record(record, response.status_code, activity)
         response.headers["X-Request-ID"] = record.request_id
         if record.route == "/predict":
             response.headers["Server-Timing"] = server_timing(record)
-        log_request(record)
-        activity.answered(record)
         return response
 
     @app.teardown_request
     def forget(_: BaseException | None) -> None:
-        set_current_record(None)
-        collect_steps(None)
+        forget_record()
 
 
-def _begin() -> None:
-    record = RequestRecord(
-        request_id=accepted_id(request.headers.get("X-Request-ID")),
-        method=request.method,
-        path=request.path,
-        route=request.url_rule.rule if request.url_rule else None,
-    )
+def begin_record(record: RequestRecord) -> None:
+    """Have this thread fill a record in from now on."""
     set_current_record(record)
     collect_steps(record.steps_s)
+
+
+def end_record(record: RequestRecord, status: int, activity: Activity) -> None:
+    """Log a request that is answered, and tell `activity` of it."""
+    record.end(status)
+    log_request(record)
+    activity.answered(record)
+
+
+def forget_record() -> None:
+    """Have this thread fill no record in any more."""
+    set_current_record(None)
+    collect_steps(None)
 
 
 def server_timing(record: RequestRecord) -> str:
