@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from backend import projects
+from backend import ml_backends, projects
 from backend.brush import decode_brush
 from backend.child_process import ChildProcess, free_port
 from backend.errors import BackendError
@@ -172,7 +172,7 @@ def _click_once(server: LabelStudio, backend_id: int, task_id: int) -> NDArray[n
     """
     height, width = data.coins().shape
     click = projects.key_point(COIN_XY, (height, width))
-    regions = projects.ask_backend(server, backend_id, task_id, [click])
+    regions = ml_backends.ask_backend(server, backend_id, task_id, [click])
     for region in regions:
         if region["type"] == "brushlabels":
             mask = decode_brush(region["value"]["rle"], height, width)

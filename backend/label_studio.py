@@ -14,6 +14,7 @@ import httpx
 import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
+from backend.api_faults import refusal_remedy
 from backend.errors import LabelStudioError
 from backend.settings import Settings
 from backend.transport import (
@@ -107,7 +108,7 @@ class LabelStudio:
         raise LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
             + on_one_line(said[:500]),
-            remedy="check that the project exists and that the token's user may change it",
+            remedy=refusal_remedy(answer.status, said),
         )
 
     def close(self) -> None:
