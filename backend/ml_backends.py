@@ -7,6 +7,7 @@ from typing import Any
 from backend.api_faults import explained
 from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
+from backend.settings import Settings
 from backend.transport import on_one_line
 
 BACKEND_TITLE = "MobileSAM"
@@ -49,6 +50,13 @@ class BasicAuth:
     user: str
     password: str
 
+    @classmethod
+    def of(cls, settings: Settings) -> "BasicAuth | None":
+        """What the backend with these settings asks for; None if it asks for nothing."""
+        if settings.basic_auth_user is None or settings.basic_auth_pass is None:
+            return None
+        return cls(settings.basic_auth_user, settings.basic_auth_pass)
+
 
 def list_backends(server: LabelStudio, project_id: int) -> list[BackendRecord]:
     """List a project's backends, oldest first; Label Studio asks each for its state first.
@@ -63,6 +71,31 @@ def list_backends(server: LabelStudio, project_id: int) -> list[BackendRecord]:
     with explained(server, f"list the backends of project {project_id}"):
         found = [_record(known) for known in server.api.ml.list(project=project_id)]
     return sorted(found, key=lambda record: record.id)
+
+
+def find_backend(
+    known: Sequence[BackendRecord], urls: Sequence[str], model_version: str | None
+) -> BackendRecord | None:
+    """Find the record of a backend; Label Studio may reach it at another address than others do.
+
+    Args:
+        known: of `list_backends`.
+        urls: addresses that are the backend's.
+        model_version: what the backend says of itself; None if that is not known.
+
+    Returns:
+        The record at the first of the addresses that has one, else one that is connected to
+        something of this version.
+    """
+    at_urls = (record for url in urls for record in known if record.is_at(url))
+    same = (record for record in known if record.is_connected)
+    alike = (record for record in same if record.model_version == model_version)
+    return next(at_urls, None) or next(alike, None)
+
+
+def rivals_of(record: BackendRecord, known: Sequence[BackendRecord]) -> list[BackendRecord]:
+    """The interactive backends that are older: Label Studio sends clicks to the first one."""
+    return [other for other in known if other.is_interactive and other.id < record.id]
 
 
 def register_backend(

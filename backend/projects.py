@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from backend.ml_backends import BACKEND_TITLE, list_backends, register_backend, 
 from backend.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
 
 UPLOAD_TIMEOUT_S = 60.0
+PROJECTS_LISTED = 100
 
 # With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
 # Without smart="false" B would pick a smart brush, which draws nothing and prompts nothing.
@@ -94,16 +96,34 @@ def create_project(
 
 
 class Project(NamedTuple):
-    """What is needed to work on all tasks of a project."""
+    """What is needed to work on a project; `key` is its name in Label Studio's requests to us."""
 
+    id: int
+    title: str
     label_config: str
     task_count: int
+    key: str
 
 
 def describe_project(server: LabelStudio, project_id: int) -> Project:
     """Ask for a project's labeling config and the number of its tasks."""
-    project = server.get_json(f"/api/projects/{project_id}/")
-    return Project(project.get("label_config") or "", project.get("task_number") or 0)
+    return _project(server.get_json(f"/api/projects/{project_id}/"))
+
+
+def list_projects(server: LabelStudio) -> list[Project]:
+    """List the projects that the token's user sees, newest first; at most `PROJECTS_LISTED`."""
+    answer = server.get_json(f"/api/projects/?page_size={PROJECTS_LISTED}")
+    return [_project(fields) for fields in answer["results"]]
+
+
+def save_labeling_config(server: LabelStudio, project_id: int, labeling_config: str) -> None:
+    """Give a project another labeling config.
+
+    Raises:
+        LabelStudioError: it does not fit the annotations that the project has, or is not one.
+    """
+    with explained(server, f"save the labeling config of project {project_id}"):
+        server.api.projects.update(project_id, label_config=labeling_config)
 
 
 def upload_pictures(
@@ -203,6 +223,17 @@ def key_point(xy: tuple[float, float], size_hw: tuple[int, int]) -> dict[str, An
             "keypointlabels": ["Object"],
         },
     }
+
+
+def _project(fields: dict[str, Any]) -> Project:
+    created = datetime.fromisoformat(fields["created_at"])
+    return Project(
+        id=int(fields["id"]),
+        title=fields.get("title") or "",
+        label_config=fields.get("label_config") or "",
+        task_count=fields.get("task_number") or 0,
+        key=f"{fields['id']}.{int(created.timestamp())}",
+    )
 
 
 def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
