@@ -114,7 +114,7 @@ class LabelStudio:
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
         raise LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
-            + on_one_line(said[:500]),
+            + on_one_line(said[:500].rstrip(".")),
             remedy=refusal_remedy(answer.status, said),
         )
 

@@ -8,11 +8,11 @@ from typing import TextIO
 
 from backend.adoption.chain import Chain, Finding, Link, Status
 from backend.adoption.login import read_user, read_version
-from backend.adoption.project_links import ProjectLinks
+from backend.adoption.project_links import ProjectLinks, find_ours
 from backend.adoption.service_links import ServiceLinks
 from backend.errors import BackendError, SettingsError
 from backend.label_studio import LabelStudio
-from backend.ml_backends import find_backend, list_backends
+from backend.ml_backends import list_backends
 from backend.projects import list_projects
 from backend.transport import without_secrets
 
@@ -71,7 +71,7 @@ def _label_studio(server: LabelStudio) -> Finding:
     if not server.url:
         raise SettingsError(
             "LABEL_STUDIO_URL is not set",
-            remedy="set it (or --url) to Label Studio's address as this machine reaches it",
+            remedy="set LABEL_STUDIO_URL (or --url) to where this machine reaches Label Studio",
         )
     return Finding(f"{read_version(server)} at {without_secrets(server.url)}")
 
@@ -94,9 +94,7 @@ def _projects(
         found.extend(
             project.id
             for project in listed
-            if find_backend(
-                list_backends(server, project.id), [here.service.url], here.model_version
-            )
+            if find_ours(list_backends(server, project.id), here.service.url, here.model_version)
         )
         if not found:
             raise BackendError(

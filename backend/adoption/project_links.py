@@ -1,6 +1,7 @@
 """The links of one project: what Label Studio knows of the backend, its config, image and click."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from backend.adoption.chain import Chain, Finding
@@ -17,7 +18,7 @@ from backend.errors import BackendError, LabelingConfigError
 from backend.images import ImageLoader
 from backend.label_studio import Connections, LabelStudio
 from backend.labeling_config import LabelingConfig, parse_labeling_config
-from backend.ml_backends import BackendRecord, find_backend, list_backends, rivals_of
+from backend.ml_backends import BACKEND_TITLE, BackendRecord, find_backend, list_backends, rivals_of
 from backend.project_tasks import tasks_after
 from backend.projects import Project, describe_project
 from backend.settings import MEGABYTE, Settings
@@ -25,6 +26,14 @@ from backend.task_images import image_address
 from backend.transport import without_secrets
 
 IMPORT_IMAGES = "import images on the project's page (Import)"
+
+
+def find_ours(
+    known: Sequence[BackendRecord], backend_url: str, model_version: str | None
+) -> BackendRecord | None:
+    """Find our backend's record as `find_backend` does, or else by the title that we give it."""
+    titled = (record for record in known if record.title == BACKEND_TITLE)
+    return find_backend(known, [backend_url], model_version) or next(titled, None)
 
 
 class ProjectLinks:
@@ -83,7 +92,7 @@ class ProjectLinks:
 
     def _registered(self) -> Finding:
         self._known = list_backends(self._server, self._id)
-        record = find_backend(self._known, [self._service.url], self._model_version)
+        record = find_ours(self._known, self._service.url, self._model_version)
         if record is None:
             others = ", ".join(map(str, self._known)) or "no backend at all"
             raise BackendError(

@@ -48,9 +48,10 @@ class ServiceLinks:
         """Test them all. A model is loaded only where no service has one."""
         chain = self._chain
         chain.test("settings", self._settings)
+        names_port = [] if self._backend_url else ["settings"]
         self._backend_url = self._backend_url or f"http://localhost:{self.settings.port}"
         self.service = RunningService(self._backend_url, BasicAuth.of(self.settings))
-        chain.test("port", self._port)
+        chain.test("port", self._port, needs=names_port)
         chain.test("service", self._health, needs=["port"])
         if self.health is not None:
             health = self.health
