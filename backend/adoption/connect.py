@@ -141,7 +141,7 @@ def _complete_config(
         project = describe_project(server, project_id)
     except LabelStudioError as error:
         raise _with_projects(server, error) from error
-    terminal.say(f"Project {project_id}: {project.title}, {project.task_count} tasks.")
+    terminal.say(f"Project {project_id}: {project.title}, tasks: {project.task_count}.")
     completed = complete_labeling_config(project.label_config)
     if not completed.changes:
         return parse_labeling_config(completed.xml), False

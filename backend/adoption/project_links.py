@@ -88,7 +88,8 @@ class ProjectLinks:
 
     def _described(self) -> Finding:
         self._project = describe_project(self._server, self._id)
-        return Finding(f"{self._project.title!r} with {self._project.task_count} tasks")
+        count = self._project.task_count
+        return Finding(f"{self._project.title!r} with {count} task{'' if count == 1 else 's'}")
 
     def _registered(self) -> Finding:
         self._known = list_backends(self._server, self._id)
