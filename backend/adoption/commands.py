@@ -10,6 +10,7 @@ from backend.adoption.connect import ConnectOptions, connect_project
 from backend.adoption.terminal import Terminal
 from backend.label_studio import LabelStudio
 from backend.settings import Settings
+from backend.transport import origin
 
 URL, TOKEN = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
 
@@ -24,6 +25,7 @@ def declare_connect(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backend-url",
+        type=_address,
         metavar="URL",
         help="the backend as Label Studio reaches it (default: PORT on localhost, and if Label "
         "Studio does not reach that, on host.docker.internal and on backend, for containers)",
@@ -39,6 +41,7 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backend-url",
+        type=_address,
         metavar="URL",
         help="the backend as this machine reaches it (default: PORT on localhost)",
     )
@@ -94,3 +97,13 @@ def _environment(arguments: argparse.Namespace) -> dict[str, str]:
     """The environment's variables, with what the command line says in their place."""
     given = {URL: arguments.url, TOKEN: arguments.token}
     return {**os.environ, **{name: value for name, value in given.items() if value}}
+
+
+def _address(text: str) -> str:
+    try:
+        scheme, host, _ = origin(text)
+    except ValueError:
+        scheme, host = "", ""
+    if scheme not in ("http", "https") or not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://localhost:9090")
+    return text.rstrip("/")

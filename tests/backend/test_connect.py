@@ -387,3 +387,12 @@ def test_picture_in_which_nothing_is_seen_is_clicked_at_five_places(connect, bac
     assert status == 0
     assert "nothing was seen at the 5 places" in said
     assert len(backend.predictor.prompts) == 5
+
+
+@pytest.mark.parametrize("command", ["connect", "check"])
+@pytest.mark.parametrize("url", ["localhost:9090", "ftp://host", "http://", "http://[::1"])
+def test_address_that_is_none_is_refused_at_once(command, url, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--backend-url", url])
+    assert ended.value.code == 2
+    assert "is not a URL such as http://localhost:9090" in capsys.readouterr().err
