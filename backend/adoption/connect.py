@@ -11,7 +11,7 @@ from backend.adoption.running_service import RunningService
 from backend.adoption.terminal import Terminal
 from backend.errors import BackendError, LabelingConfigError, LabelStudioError
 from backend.label_studio import LabelStudio
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
 from backend.ml_backends import (
     BACKEND_TITLE,
     BackendRecord,
@@ -280,12 +280,14 @@ def what_to_press(config: LabelingConfig, target: Target) -> str:
 
     With one smart tool its key is M, with several each has its own (seen in Label Studio 1.23).
     """
-    kinds = {
-        control.region_type.startswith("keypoint")
-        for control in config.prompt_controls
-        if control.is_smart and control.to_name == target.control.to_name
-    }
-    click = f"press {'K' if len(kinds) > 1 else 'M'}, then a label's key, and click an object"
-    drag = f"press {'R' if len(kinds) > 1 else 'M'}, then a label's key, and drag a box around one"
-    ways = [way for way, is_there in ((click, True in kinds), (drag, False in kinds)) if is_there]
+    controls: dict[bool, PromptControl] = {}
+    for control in config.prompt_controls:
+        if control.is_smart and control.to_name == target.control.to_name:
+            controls.setdefault(control.region_type.startswith("keypoint"), control)
+    ways = []
+    for clicks, key, act in ((True, "K", "click an object"), (False, "R", "drag a box around one")):
+        if tool := controls.get(clicks):
+            labels = tool.labels_control
+            label = f", then the key of a label of {labels!r}" if labels else ""
+            ways.append(f"press {key if len(controls) > 1 else 'M'}{label}, and {act}")
     return f"Open a task, turn Auto-Annotation on below the image, {'; or '.join(ways)}."

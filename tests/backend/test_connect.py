@@ -83,7 +83,7 @@ def test_connect_completes_registers_and_clicks(connect, label_studio, backend):
     assert '+  <KeyPointLabels name="point" toName="photo" smart="true">' in said
     assert "a mask of" in said
     assert f"{label_studio.url}/projects/7/data" in said
-    assert "press K" in said
+    assert "press K, then the key of a label of 'point', and click an object; or press R" in said
     [record] = label_studio.records.values()
     assert (record["url"], record["is_interactive"]) == (backend.url, True)
     assert "<!-- the clinic's -->" in label_studio.labeling_config
@@ -184,6 +184,16 @@ def test_no_to_a_change_that_is_not_needed_goes_on(connect, label_studio, answer
     status, said = connect()
     assert status == 0, said
     assert label_studio.labeling_config == config
+
+
+def test_only_smart_tool_has_a_key_of_its_own(connect, label_studio):
+    label_studio.labeling_config = (
+        '<View><Image name="i" value="$image"/><KeyPoint name="p" toName="i" smart="true"/>'
+        '<Brush name="b" toName="i" smart="false"/></View>'
+    )
+    status, said = connect("--yes")
+    assert status == 0
+    assert "press M, and click an object." in said
 
 
 def test_project_without_tasks_is_connected_and_says_what_comes_next(connect, label_studio):
