@@ -21,7 +21,7 @@ from ipaddress import (
 
 import idna
 
-from backend.transport import TransportError, on_one_line
+from backend.transport import TransportError, on_one_line, origin
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -126,14 +126,22 @@ class Reach:
 
     Args:
         hosts: of MOBILESAM_ALLOW_HOSTS.
-        label_studio: origin of the project's Label Studio.
+        trusted: origin that may have any private address: the project's Label Studio's.
         seen_at: from where the /setup request came that named it. It is then taken at its word for
             this one address, or for this machine; None where the word is a setting's.
     """
 
     hosts: tuple[AllowedHost, ...] = ()
-    label_studio: Origin | None = None
+    trusted: Origin | None = None
     seen_at: str | None = None
+
+    @classmethod
+    def to(cls, url: str) -> "Reach":
+        """Reach one address that whoever runs this gave; a malformed one is told when asked."""
+        try:
+            return cls(trusted=origin(url))
+        except ValueError:
+            return cls()
 
     def addresses(self, scheme: str, host: str, port: int | None) -> list[str]:
         """Resolve a host, once, into the addresses to connect to.
@@ -156,10 +164,10 @@ class Reach:
         self, scheme: str, host: str, port: int | None, resolved: Iterable[IPAddress]
     ) -> list[IPAddress]:
         name = _normal(host)
-        is_label_studio = self.label_studio is not None and (scheme, name, port) == (
-            self.label_studio[0],
-            _normal(self.label_studio[1]),
-            self.label_studio[2],
+        is_trusted = self.trusted is not None and (scheme, name, port) == (
+            self.trusted[0],
+            _normal(self.trusted[1]),
+            self.trusted[2],
         )
         permitted: list[IPAddress] = []
         refused: ForbiddenAddressError | None = None
@@ -168,13 +176,13 @@ class Reach:
             listed = any(entry.covers(name, _plain(address), port) for entry in self.hosts)
             if never:
                 raise _forbidden(host, port, address, never, can_be_listed=False)
-            if not private or listed or (is_label_studio and self._is_where_seen(address)):
+            if not private or listed or (is_trusted and self._is_where_seen(address)):
                 permitted.append(address)
             else:
                 refused = _forbidden(host, port, address, private, can_be_listed=True)
         # A Label Studio that was seen at one of its addresses is reached at that one only. Any
         # other name that stands for a public and a private address is a trick.
-        if refused and not (is_label_studio and self.seen_at is not None and permitted):
+        if refused and not (is_trusted and self.seen_at is not None and permitted):
             raise refused
         return permitted
 

@@ -18,6 +18,7 @@ import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
 from backend.addresses import ForbiddenAddressError, Reach
+from backend.api_faults import refusal_remedy
 from backend.errors import LabelStudioError
 from backend.settings import MEGABYTE, Settings
 from backend.transport import (
@@ -35,6 +36,7 @@ from backend.transport import (
 EXCHANGE_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 60.0
 API_BYTES = 64 * MEGABYTE  # of an answer of a Label Studio that no setting names
+SHORT_LIVED = "short-lived access token"
 ACCESS_LIFETIME_S = 300.0
 RENEW_BEFORE_S = 30.0
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
@@ -70,7 +72,7 @@ class LabelStudio:
         reach: Reach | None = None,
     ) -> None:
         self.url = url
-        self.reach = reach or Reach(label_studio=origin(url))
+        self.reach = reach or Reach.to(url)
         self._token = token
         self._url_is_set = url_is_set
         self._token_is_set = token_is_set
@@ -111,6 +113,12 @@ class LabelStudio:
                 remedy="if that is Label Studio's right address, set LABEL_STUDIO_URL to it",
                 reason="Label Studio redirects elsewhere, set LABEL_STUDIO_URL",
             )
+
+    @property
+    def token_kind(self) -> str:
+        """What kind of token it is, in Label Studio's words."""
+        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
+        return kinds.get(self._kind, SHORT_LIVED)
 
     def get_json(self, path: str, *, timeout_s: float | None = None) -> Any:
         """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
@@ -158,8 +166,8 @@ class LabelStudio:
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
         raise LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
-            + on_one_line(said[:500]),
-            remedy="check that the project exists and that the token's user may change it",
+            + on_one_line(said[:500].rstrip(".")),
+            remedy=refusal_remedy(answer.status, said),
         )
 
     def close(self) -> None:
@@ -199,7 +207,6 @@ class LabelStudio:
     def refused(self, answer: Answer) -> LabelStudioError:
         """Explain a 401 of this server."""
         detail = on_one_line((answer.field("detail") or "without a reason")[:200])
-        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
         remedy = self._token_remedy()
         short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
         if "legacy token authentication has been disabled" in detail:
@@ -208,8 +215,7 @@ class LabelStudio:
                 short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
-            f"to the {kinds.get(self._kind, 'short-lived access token')} "
-            f"from {self._token_source}",
+            f"to the {self.token_kind} from {self._token_source}",
             remedy=remedy,
             reason=f"401 from Label Studio, {short}",
         )
@@ -423,7 +429,7 @@ class Connections:
     def _at(
         self, url: str, token: str | None, *, seen_at: str | None = None, **kind: bool
     ) -> LabelStudio:
-        reach = replace(self._reach, label_studio=origin(url), seen_at=seen_at)
+        reach = replace(self._reach, trusted=origin(url), seen_at=seen_at)
         return LabelStudio(url, token, reach=reach, **kind)
 
 
