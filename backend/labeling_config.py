@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from label_studio_sdk.label_interface.interface import LabelInterface
@@ -26,6 +26,14 @@ MASK_LABELS = {
     for output in OUTPUTS
     for region_type, source in ((f"{output}labels", "own"), (output, "shared"))
 }
+# Those that make regions of images, or label them.
+REGION_TYPES = {*PROMPT_KINDS, *MASK_LABELS, "labels"}
+
+# Bounds of a config, far above those that annotators work with: the SDK's parsed one takes 30 times
+# the text's memory, and every shape is joined with every <Labels> of its image.
+LONGEST_CONFIG = 1_000_000  # characters
+MOST_CONTROLS = 200  # of REGION_TYPES
+LONG_CONFIG = 50_000  # characters; of longer ones fewer are kept
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,11 @@ class MaskControl:
 
     def takes(self, labels: tuple[str, ...]) -> bool:
         """Whether a mask with these labels (or with none) can be given to this control."""
-        return self.labels is None or set(labels) <= set(self.labels)
+        return self._known is None or self._known.issuperset(labels)
+
+    @cached_property
+    def _known(self) -> frozenset[str] | None:
+        return None if self.labels is None else frozenset(self.labels)
 
     def __str__(self) -> str:
         known = "the task's labels" if self.labels is None else ", ".join(map(repr, self.labels))
@@ -119,7 +131,11 @@ class LabelingConfig:
         if not masked.intersection(prompted):
             self.mask_control(prompted[0], ())  # raises, naming the image
         usable = [control for control in smart if control.to_name in masked]
-        if not any(self.known_labels(control) for control in usable):
+        if not any(
+            self.takes(control.to_name, labels)
+            for control in usable
+            for labels in control.clicks_labels
+        ):
             self.mask_control(usable[0].to_name, usable[0].clicks_labels[0])  # raises, naming it
 
     def known_labels(self, control: PromptControl) -> list[tuple[str, ...]]:
@@ -177,7 +193,6 @@ class LabelingConfig:
         )
 
 
-@lru_cache(maxsize=64)
 def parse_labeling_config(xml: str) -> LabelingConfig:
     """Read a labeling config; the last few are kept, since every request carries it.
 
@@ -185,8 +200,15 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
         xml: `label_config` of /predict or `schema` of /setup.
 
     Raises:
-        LabelingConfigError: it is not XML, or no Image tag takes its image from the task.
+        LabelingConfigError: it is not XML, no Image tag takes its image from the task, or it is
+            larger than anybody could label with.
     """
+    if len(xml) > LONGEST_CONFIG:
+        raise _too_large(f"{len(xml)} characters", f"{LONGEST_CONFIG}")
+    return _parsed_long(xml) if len(xml) > LONG_CONFIG else _parsed(xml)
+
+
+def _parse(xml: str) -> LabelingConfig:
     if "<!DOCTYPE" in xml:  # it could hold entities; Label Studio takes none either
         raise _not_xml("it has a document type declaration")
     try:
@@ -214,8 +236,10 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
         )
         for tag in interface.controls
         for to_name in tag.to_name
-        if to_name in images
+        if to_name in images and tag.tag.lower() in REGION_TYPES
     ]
+    if len(controls) > MOST_CONTROLS:
+        raise _too_large(f"{len(controls)} controls on images", f"{MOST_CONTROLS}")
     return LabelingConfig(
         images=images,
         prompt_controls=tuple(
@@ -240,6 +264,10 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
         ),
         labels=_all_labels(interface, images),
     )
+
+
+_parsed = lru_cache(maxsize=64)(_parse)
+_parsed_long = lru_cache(maxsize=4)(_parse)
 
 
 def _all_labels(
@@ -291,4 +319,12 @@ def _not_xml(why: str) -> LabelingConfigError:
         f"the labeling config is not XML that Label Studio takes: {why}",
         remedy="open Settings > Labeling Interface > Code in Label Studio and correct it",
         reason="Labeling config is not XML",
+    )
+
+
+def _too_large(size: str, most: str) -> LabelingConfigError:
+    return LabelingConfigError(
+        f"the labeling config has {size}, more than {most}",
+        remedy="take fewer labels and controls",
+        reason=f"Labeling config has {size}, at most {most}",
     )

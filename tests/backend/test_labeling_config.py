@@ -254,6 +254,28 @@ def test_parsed_config_is_kept():
     assert recorded("kp_1_positive") is recorded("rect_1")
 
 
+def test_long_configs_are_kept_too_but_fewer():
+    long = [f"<View>{IMAGE}<!--{n}{'-x' * 50_000}--></View>" for n in range(5)]
+    parsed = [parse_labeling_config(xml) for xml in long]
+    assert parse_labeling_config(long[4]) is parsed[4]
+    assert parse_labeling_config(long[0]) is not parsed[0]
+
+
+def test_config_of_many_labels_is_checked_without_comparing_each_with_each(monkeypatch):
+    """Every click checks it; with 20,000 labels that took 13 s."""
+    labels = "".join(f'<Label value="{n}"/>' for n in range(2000))
+    config = parse(
+        IMAGE,
+        f'<KeyPointLabels name="k" toName="image"><Label value="-"/>{labels}</KeyPointLabels>',
+        f'<BrushLabels name="b" toName="image">{labels}</BrushLabels>',
+    )
+    asked = []
+    takes = MaskControl.takes
+    monkeypatch.setattr(MaskControl, "takes", lambda *args: asked.append(args) or takes(*args))
+    config.require_usable()
+    assert len(asked) == 2  # the label that only the key points know, and the first that both do
+
+
 def reason_of(act):
     with pytest.raises(LabelingConfigError) as caught:
         act()
@@ -282,6 +304,34 @@ def reason_of(act):
 )
 def test_config_that_is_not_xml_is_refused(xml):
     assert reason_of(lambda: parse_labeling_config(xml)) == "Labeling config is not XML"
+
+
+@pytest.mark.parametrize(
+    ("tags", "size"),
+    [
+        pytest.param([IMAGE, f"<!--{'x' * 10**6}-->"], "1000056 characters", id="characters"),
+        pytest.param(
+            [IMAGE, *(f'<Brush name="{n}" toName="image"/>' for n in range(201))],
+            "201 controls on images",
+            id="controls",
+        ),
+        pytest.param(
+            [
+                *(f'<Image name="{n}" value="$a"/>' for n in range(201)),
+                f'<Labels name="l" toName="{",".join(map(str, range(201)))}"/>',
+            ],
+            "201 controls on images",
+            id="images of one control",
+        ),
+    ],
+)
+def test_config_beyond_its_bounds_is_refused(tags, size):
+    assert reason_of(lambda: parse(*tags)).startswith(f"Labeling config has {size}, at most ")
+
+
+def test_choices_do_not_count_as_controls_of_regions():
+    choices = (f'<Choices name="c{n}" toName="image"/>' for n in range(201))
+    parse(IMAGE, BRUSH_LABELS, KEY_POINT_LABELS, *choices).require_usable()
 
 
 @pytest.mark.parametrize(
