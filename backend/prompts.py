@@ -15,6 +15,9 @@ ON_IMAGE = (-1.0, 101.0)
 FAR = 1e6
 # Of a side, and far below a pixel of any image.
 NO_LENGTH_PCT = 1e-6
+# Of one region; what a click holds is remembered for a while.
+MOST_LABELS = 100
+LONGEST_LABELS = 10_000  # characters, together
 SEND_AS_EDITOR = "send the region as Label Studio's editor does"
 
 
@@ -157,7 +160,7 @@ def read_prompts(
     smart = {control.name: control.is_smart for control in config.prompt_controls}
     sent = [_Region(region, index) for index, region in enumerate(regions)]
     # A <Labels> config sends a shape and its labels as two regions with one id.
-    shared_labels: dict[str | None, Any] = {
+    shared_labels: dict[str | int | None, Any] = {
         region.id: region.value.get("labels")
         for region in sent
         if region.type == "labels" and region.id is not None
@@ -206,7 +209,8 @@ class _Region:
                 reason="A region of the context is not an object",
             )
         self.fields = fields
-        self.id = None if fields.get("id") is None else str(fields["id"])
+        found = fields.get("id")
+        self.id = found if isinstance(found, str | int) else None
         self.name = f"region {reprlib.repr(fields.get('id', index))}"
 
     @property
@@ -267,6 +271,13 @@ def _empty_prompt(region: _Region, shared_labels: Any, config: LabelingConfig) -
     labels = region.value.get(region.type) or region.value.get("labels") or shared_labels or []
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise region.wrong("labels", labels, "not a list of strings")
+    if len(labels) > MOST_LABELS or sum(map(len, labels)) > LONGEST_LABELS:
+        raise PromptError(
+            f"{region.name} has {len(labels)} labels of {sum(map(len, labels))} characters, more "
+            f"than {MOST_LABELS} or {LONGEST_LABELS} characters",
+            remedy="prompt with fewer or shorter labels",
+            reason="Prompt has too many labels",
+        )
     item_index = region.fields.get("item_index")
     if item_index is not None and (type(item_index) is not int or item_index < 0):
         raise region.wrong("item_index", item_index, "not the number of a page")

@@ -178,7 +178,7 @@ class Segmenter:
         _check_count("regions", len(context or ()), self._max_regions, "MOBILESAM_MAX_REGIONS")
         config = parse_labeling_config(label_config)
         for task in tasks:
-            if not isinstance(task.get("id"), int):
+            if type(task.get("id")) is not int:  # True neither, which equals 1
                 kind = type(task.get("id")).__name__
                 raise RequestError(
                     f"a task's id is of type {kind}",

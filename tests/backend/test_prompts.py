@@ -541,6 +541,28 @@ def test_prompt_that_cannot_be_placed_is_refused_with_its_id_and_field(region, f
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param(["Cat"] * 101, id="many"),
+        pytest.param(["Cat" * 4000], id="long"),
+    ],
+)
+def test_labels_beyond_their_bounds_are_refused(labels):
+    with pytest.raises(PromptError, match="region 'p' has .* labels") as caught:
+        read(point(value={"x": 1, "y": 1, "keypointlabels": labels}))
+    assert caught.value.reason == "Prompt has too many labels"
+
+
+@pytest.mark.parametrize("depth", [1, 500, 1000])
+def test_id_that_is_no_text_is_not_read_however_deep_it_is(depth):
+    """Beyond Python's recursion limit, the text of nested lists cannot be made."""
+    nested = []
+    for _ in range(depth):
+        nested = [nested]
+    assert read(point(id=nested)) == read(point())
+
+
 def test_region_without_id_is_named_by_its_place():
     with pytest.raises(PromptError, match=r"region 1: value\.x"):
         read(point(), without(point(200.0), "id"))

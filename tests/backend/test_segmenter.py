@@ -370,6 +370,14 @@ def test_prompts_need_exactly_one_task(segmenter, tasks):
         segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)])
 
 
+@pytest.mark.parametrize("task_id", [None, "4", 4.0, True], ids=repr)
+def test_task_whose_id_is_no_number_is_refused(segmenter, task_id):
+    task = {"id": task_id, "data": {"photo": "/a.jpg"}}
+    with pytest.raises(RequestError, match="a task's id is of type") as caught:
+        segmenter.predict(tasks=[task], project="1", label_config=CONFIG, context=[click(20, 20)])
+    assert caught.value.reason == "A task's id is not a number"
+
+
 def test_tasks_beyond_the_bound_are_refused_and_named(predictor, files):
     segmenter = Segmenter(predictor, Settings(max_tasks=3))
     tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(4)]
