@@ -20,6 +20,9 @@ from backend.recording import record_requests
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
 
+# Characters of what is remembered of a project, or stands in keys.
+LONGEST = {"project": 100, "hostname": 2000, "access_token": 10_000}
+
 
 def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
     """Build the service.
@@ -35,7 +38,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     """
     settings = settings or Settings.from_environment()
     segmenter = segmenter or Segmenter.from_settings(settings)
-    app = Flask("backend")
+    app = Flask("backend", static_folder=None)
     app.json = FastJson(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     record_requests(app, segmenter.activity)
@@ -136,6 +139,9 @@ def _optional_text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise _wrong_field(name, f"of type {type(value).__name__}, not text")
+    longest = LONGEST.get(name)
+    if value is not None and longest is not None and len(value) > longest:
+        raise _wrong_field(name, f"of {len(value)} characters, more than {longest}")
     return value
 
 

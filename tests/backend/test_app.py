@@ -144,6 +144,30 @@ def test_webhook_train_and_versions_answer_in_their_shapes(client):
             "Body is not a JSON object",
             id="half-a-character",
         ),
+        pytest.param(
+            "/setup",
+            json.dumps({"project": "1" * 101}).encode(),
+            "Body's 'project' is of 101 characters, more than 100",
+            id="long-project",
+        ),
+        pytest.param(
+            "/predict",
+            json.dumps(predict_body(project="1" * 101)).encode(),
+            "Body's 'project' is of 101 characters, more than 100",
+            id="long-project-of-a-click",
+        ),
+        pytest.param(
+            "/setup",
+            json.dumps({"project": "1", "schema": "", "hostname": "h" * 2001}).encode(),
+            "Body's 'hostname' is of 2001 characters, more than 2000",
+            id="long-hostname",
+        ),
+        pytest.param(
+            "/setup",
+            json.dumps({"project": "1", "schema": "", "access_token": "t" * 10_001}).encode(),
+            "Body's 'access_token' is of 10001 characters, more than 10000",
+            id="long-token",
+        ),
         pytest.param("/webhook", b'{"a":' * 100_000, "Body is not a JSON object", id="deep"),
         pytest.param("/predict", b"[" * 100_000, "Body is not a JSON object", id="deep-list"),
         pytest.param("/predict", b'{"tasks": NaN}', "Body is not a JSON object", id="not-a-number"),
@@ -280,7 +304,8 @@ def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nothing", 404), ("PUT", "/setup", 405)]
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("PUT", "/setup", 405), ("GET", "/static/app.py", 404)],
 )
 def test_unknown_routes_have_the_error_shape_too(client, method, path, status):
     response = client.open(path, method=method)
