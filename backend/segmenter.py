@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
+from backend.click_logits import ClickLogits
 from backend.embedder import Embedder
 from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
@@ -23,7 +24,7 @@ from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
-from mobilesam import Predictor
+from mobilesam import ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Segmenter:
         )
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
+        self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -223,15 +225,19 @@ class Segmenter:
         """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
-        embedding = self._images.embedding(
+        image_key, embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
-        masks = self._predictor.predict_object(
+        masks = predict_refined(
+            self._predictor,
             embedding,
-            points_xy=points_xy_px,
-            point_labels=prompt.point_labels,
-            box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+            ObjectPrompt(
+                tuple(points_xy_px),
+                tuple(prompt.point_labels),
+                prompt.box_xyxy_px(embedding.size_hw),
+            ),
+            self._click_logits.of_image(image_key),
         )
         clicks = zip(points_xy_px, prompt.points, strict=True)
         inside_xy_px = [xy for xy, point in clicks if point.is_positive]

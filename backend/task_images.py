@@ -66,8 +66,8 @@ class TaskImages:
 
     def embedding(
         self, task: dict[str, Any], tag: ImageTag, item_index: int | None, project: str
-    ) -> Embedding:
-        """Return the embedding of one image of a task, and wait for it where it is not there yet.
+    ) -> tuple[EmbeddingKey, Embedding]:
+        """Return one image of a task: its key and its embedding, waiting where it is not there yet.
 
         Args:
             task: with `id` and `data`.
@@ -82,8 +82,8 @@ class TaskImages:
         place = (project, task["id"], image_address(task, tag, item_index))
         key = self._addresses.get(_shortened(place))
         embedding = None if key is None else self._embedder.find_kept(key)
-        if embedding is not None:
-            return embedding
+        if key is not None and embedding is not None:
+            return key, embedding
         if not self._waiting_room.acquire(blocking=False):
             raise BusyError(
                 f"{self._max_waiting} clicks wait for their images already",
@@ -91,9 +91,10 @@ class TaskImages:
             )
         try:
             embedding = None if key is None else self._embedder.find_stored(key)
-            if embedding is None:
-                embedding = self._embedder.find(*self._fetch_once(place))
-            return embedding
+            if key is None or embedding is None:
+                key, compute = self._fetch_once(place)
+                embedding = self._embedder.find(key, compute)
+            return key, embedding
         finally:
             self._waiting_room.release()
 

@@ -11,6 +11,7 @@ from mobilesam.errors import (
     RuntimeChoiceError,
 )
 from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.refining import Logits, LogitsMemory, ObjectPrompt, predict_refined
 from mobilesam.sam import SAM, Result
 
 __all__ = [
@@ -21,10 +22,14 @@ __all__ = [
     "Embedding",
     "EmbeddingBytesError",
     "ImageError",
+    "Logits",
+    "LogitsMemory",
     "Masks",
     "MobileSamError",
+    "ObjectPrompt",
     "Predictor",
     "PromptError",
     "Result",
     "RuntimeChoiceError",
+    "predict_refined",
 ]

@@ -80,10 +80,10 @@ def test_recorded_prompt_gets_a_mask_at_its_place(client, predictor, fetched, re
 
     sent = recording["body"]["params"]["context"]["result"]
     masks = [region for region in prediction["result"] if "rle" in region["value"]]
-    assert len(masks) == len(predictor.prompts) > 0
+    assert len(masks) == len(predictor.answered) > 0
     assert len({region["id"] for region in masks}) == len(masks)
     assert not {region["id"] for region in masks} & {region["id"] for region in sent}
-    for region, (points, _labels, box) in zip(masks, predictor.prompts, strict=True):
+    for region, (points, _labels, box) in zip(masks, predictor.answered, strict=True):
         assert (region["original_height"], region["original_width"]) == (height, width)
         assert region["image_rotation"] == sent[-1]["image_rotation"]
         assert region.get("item_index") == sent[-1].get("item_index")
