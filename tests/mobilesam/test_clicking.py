@@ -74,12 +74,12 @@ def test_method_of_the_product_is_what_the_product_does(demo_predictor):
         np.testing.assert_array_equal(product.logits, masks.logits)
 
 
-def test_mask_before_each_click_makes_masks_jump_less(demo_predictor):
+def test_mask_before_each_click_makes_masks_jump_less(openvino_predictor):
     at_once = METHODS[0]
     scores = click_objects(
-        demo_predictor, held_out_scenes(15), objects=60, clicks=6, methods=(at_once, PRODUCT)
+        openvino_predictor, held_out_scenes(12), objects=40, clicks=6, methods=(at_once, PRODUCT)
     )
-    assert len(scores[PRODUCT].iou) == 60
+    assert len(scores[PRODUCT].iou) == 40
     assert scores[PRODUCT].worse() < scores[at_once].worse()
     assert scores[PRODUCT].mean_iou()[0] == scores[at_once].mean_iou()[0]
 
