@@ -24,28 +24,32 @@ class _Job:
     compute: Callable[[], Embedding]
     result: Future[Embedding] = field(default_factory=Future)
     urgency: Urgency | None = None  # None: not queued yet
+    has_begun: bool = False
 
 
 class Embedder:
-    """Runs the image encoder in one thread of its own, the most urgent image first.
+    """Runs the image encoder in threads of its own, the most urgent image first.
 
-    One encode at a time: it uses all cores (or the GPU) by itself, and two at once would only make
-    both later. The clicks' decoding goes on beside it in the requests' own threads.
+    The clicks' decoding goes on beside it in the requests' own threads.
 
     Args:
         cache: the memory tier, where embeddings are looked up first and kept.
         stored: the slower tiers, asked before the encoder; in the threads of those who ask, so that
             nobody waits for an encode in order to find what is there.
+        threads: images that are worked on at once. More than one only where the encoder takes
+            them in batches: one encode uses all cores by itself, and two would make both later.
     """
 
-    def __init__(self, cache: EmbeddingCache[Embedding], stored: StoredEmbeddings) -> None:
+    def __init__(
+        self, cache: EmbeddingCache[Embedding], stored: StoredEmbeddings, *, threads: int = 1
+    ) -> None:
         self.cache = cache
         self.stored = stored
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
         self._looking: dict[EmbeddingKey, Future[Embedding | None]] = {}
         self._missed: RecentMap[EmbeddingKey, bool] = RecentMap(MISSES_KEPT)
-        self._encoder = Workers("encoder", threads=1)
+        self._encoder = Workers("encoder", threads)
 
     def find(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> Embedding:
         """Return an embedding from a cache, or compute it and wait.
@@ -150,9 +154,11 @@ class Embedder:
             self._encoder.submit(urgency, functools.partial(self._run, key))
 
     def _run(self, key: EmbeddingKey) -> None:
-        job = self._pending.get(key)
-        if job is None:
-            return
+        with self._lock:
+            job = self._pending.get(key)
+            if job is None or job.has_begun:
+                return
+            job.has_begun = True
         try:
             embedding = job.compute()
         except BaseException as error:  # noqa: BLE001 - it is handed to those who wait

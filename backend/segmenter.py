@@ -12,6 +12,7 @@ from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
 from backend.embedder import Embedder
+from backend.encode_batches import EncodeBatches
 from backend.errors import PromptError, RequestError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
@@ -54,12 +55,15 @@ class Segmenter:
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
         self._connections = Connections(settings)
+        batches = EncodeBatches(predictor)
         self._embedder = Embedder(
             EmbeddingCache(settings.cache_mb * MEGABYTE),
             StoredEmbeddings.from_settings(settings, predictor),
+            threads=batches.threads,
         )
         self._images = TaskImages(
-            predictor,
+            predictor.model_id,
+            batches,
             ImageLoader(settings, self._connections),
             self._embedder,
             max_pixels=settings.max_pixels,

@@ -11,13 +11,14 @@ from typing import Any
 from backend.cache import EmbeddingKey
 from backend.decoding import decode_image
 from backend.embedder import Embedder
+from backend.encode_batches import EncodeBatches
 from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
 from backend.recent import RecentMap
 from backend.transport import on_one_line
 from backend.workers import Urgency, Workers
-from mobilesam import Embedding, Predictor
+from mobilesam import Embedding
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ class TaskImages:
     """Gives the embeddings of tasks' images. Safe under threads.
 
     Args:
-        predictor: encodes.
+        model_id: whose embeddings they are.
+        batches: encode.
         loader: fetches.
         embedder: keeps, and computes what is not kept.
         max_pixels: largest image that is decoded.
@@ -46,14 +48,16 @@ class TaskImages:
 
     def __init__(
         self,
-        predictor: Predictor,
+        model_id: str,
+        batches: EncodeBatches,
         loader: ImageLoader,
         embedder: Embedder,
         *,
         max_pixels: int,
         max_waiting: int,
     ) -> None:
-        self._predictor = predictor
+        self._model_id = model_id
+        self._batches = batches
         self._loader = loader
         self._embedder = embedder
         self._max_pixels = max_pixels
@@ -139,14 +143,17 @@ class TaskImages:
     def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
         data = self._loader.fetch(address, task_id=task_id, project=project)
-        key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
+        key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
         # What an address held is remembered, so that the next click on it fetches nothing.
         self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
+        decode = functools.partial(
+            decode_image, data, name=f"image of task {task_id}", max_pixels=self._max_pixels
+        )
+
         def compute() -> Embedding:
-            image = decode_image(data, name=f"image of task {task_id}", max_pixels=self._max_pixels)
             # Twice as many fit into memory, and masks do not differ before and after a restart.
-            return self._predictor.embed(image).in_half_precision()
+            return self._batches.embed(decode).in_half_precision()
 
         return key, compute
 

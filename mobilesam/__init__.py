@@ -10,7 +10,8 @@ from mobilesam.errors import (
     PromptError,
     RuntimeChoiceError,
 )
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import MaskRuns, Masks
+from mobilesam.predictor import Embedding, Predictor
 from mobilesam.refining import Logits, LogitsMemory, ObjectPrompt, predict_refined
 from mobilesam.sam import SAM, Result
 
@@ -24,6 +25,7 @@ __all__ = [
     "ImageError",
     "Logits",
     "LogitsMemory",
+    "MaskRuns",
     "Masks",
     "MobileSamError",
     "ObjectPrompt",

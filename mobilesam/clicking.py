@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesam.evaluation import Example
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import Masks
+from mobilesam.predictor import Embedding, Predictor
 from mobilesam.prompt_sampling import intersection_over_union
 from mobilesam.refining import Logits, ObjectPrompt, rounded_logits
 

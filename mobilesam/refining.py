@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import Masks
+from mobilesam.predictor import Embedding, Predictor
 
 # Clicks that are decoded one by one; those after them come together. Bounds the work for a prompt
 # none of whose beginnings is remembered.
