@@ -46,7 +46,10 @@ class ClickLogits:
 
 
 class ImageLogits:
-    """The logits of one image's masks; a `mobilesam.LogitsMemory`."""
+    """The logits of one image's masks; a `mobilesam.LogitsMemory`.
+
+    Boxes without points are left out: many come at once, and few of them are refined.
+    """
 
     def __init__(
         self, key: EmbeddingKey, own: RecentMap[str, Logits], shared: SharedNotes | None
@@ -57,6 +60,8 @@ class ImageLogits:
 
     def get(self, prompt: ObjectPrompt) -> Logits | None:
         """Return the (1, 256, 256) of a prompt, or None."""
+        if not prompt.points_xy:
+            return None
         name = self._name(prompt)
         logits = self._own.get(name)
         if logits is None and self._shared is not None:
@@ -68,6 +73,8 @@ class ImageLogits:
 
     def put(self, prompt: ObjectPrompt, logits: Logits) -> None:
         """Remember the (1, 256, 256) of a prompt."""
+        if not prompt.points_xy:
+            return
         name = self._name(prompt)
         self._own.put(name, logits, lifetime_s=KEPT_FOR_S)
         if self._shared is not None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
@@ -20,7 +21,9 @@ from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
+from backend.request_record import current_record
 from backend.settings import MEGABYTE, Settings
+from backend.step_times import step
 from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
@@ -47,6 +50,8 @@ def load_predictor(settings: Settings) -> Predictor:
 class Segmenter:
     """Answers Label Studio's requests; safe under threads, holds no current image.
 
+    `activity` tells what it has done.
+
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
@@ -54,6 +59,7 @@ class Segmenter:
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
+        self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         batches = EncodeBatches(predictor)
         self._embedder = Embedder(
@@ -66,6 +72,7 @@ class Segmenter:
             batches,
             ImageLoader(settings, self._connections),
             self._embedder,
+            self.activity,
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )
@@ -90,7 +97,8 @@ class Segmenter:
         started = time.perf_counter()
         predictor = load_predictor(settings)
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
-        predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
+        two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
+        predict_refined(predictor, embedding, two_clicks)
         log.info(
             "loaded %s in %s %s on %s in %.1f s",
             predictor.model_id,
@@ -160,6 +168,7 @@ class Segmenter:
         Raises:
             BackendError: anything that kept a prompt from being answered.
         """
+        current_record().concerns(project, tasks)
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -190,8 +199,9 @@ class Segmenter:
     def _answer(
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
     ) -> dict[str, Any]:
-        started = time.perf_counter()
+        record = current_record()
         prompts = read_prompts(context, config, output=self._output)
+        record.prompted(prompts)
         # Before any image is fetched: what cannot be answered anyway.
         controls = [
             config.mask_control(prompt.to_name, prompt.labels, output=self._output)
@@ -203,20 +213,15 @@ class Segmenter:
             mask, score = self._segment(task, project, config, prompt)
             if mask.any():
                 scores.append(score)
-                regions += mask_regions(
-                    mask,
-                    control=control,
-                    prompt=prompt,
-                    score=score,
-                    polygon_tolerance_px=self._polygon_tolerance_px,
-                )
-        log.info(
-            "task %s: %d prompts, %d masks, %.0f ms",
-            task["id"],
-            len(prompts),
-            len(scores),
-            1000 * (time.perf_counter() - started),
-        )
+                with step("codec"):
+                    regions += mask_regions(
+                        mask,
+                        control=control,
+                        prompt=prompt,
+                        score=score,
+                        polygon_tolerance_px=self._polygon_tolerance_px,
+                    )
+        record.masks = len(scores)
         return {
             "model_version": self.model_version,
             "score": float(np.mean(scores)) if scores else 0.0,
@@ -233,19 +238,16 @@ class Segmenter:
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
-        masks = predict_refined(
-            self._predictor,
-            embedding,
-            ObjectPrompt(
-                tuple(points_xy_px),
-                tuple(prompt.point_labels),
-                prompt.box_xyxy_px(embedding.size_hw),
-            ),
-            self._click_logits.of_image(image_key),
+        object_prompt = ObjectPrompt(
+            tuple(points_xy_px), tuple(prompt.point_labels), prompt.box_xyxy_px(embedding.size_hw)
         )
-        clicks = zip(points_xy_px, prompt.points, strict=True)
-        inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-        return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+        with step("mask"):
+            masks = predict_refined(
+                self._predictor, embedding, object_prompt, self._click_logits.of_image(image_key)
+            )
+            clicks = zip(points_xy_px, prompt.points, strict=True)
+            inside_xy_px = [xy for xy, point in clicks if point.is_positive]
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

@@ -16,6 +16,7 @@ class FakeProject(FakeLabelStudio):
     def __init__(self, tasks=10, sampling="Sequential sampling"):
         super().__init__()
         self.sampling = sampling
+        self.labeling_config = projects.LABELING_CONFIG
         self.tasks = {
             task_id: {"image": f"/data/upload/7/{task_id}.png"}
             for task_id in range(101, 101 + tasks)
@@ -39,7 +40,7 @@ class FakeProject(FakeLabelStudio):
                 "title": "seven",
                 "sampling": self.sampling,
                 "task_number": len(self.tasks),
-                "label_config": projects.LABELING_CONFIG,
+                "label_config": self.labeling_config,
                 "created_at": "2026-11-22T12:26:43.480074Z",
             }
             return 200, {"Content-Type": "application/json"}, json.dumps(project).encode()

@@ -95,6 +95,15 @@ def test_note_at_the_place_of_another_one_is_none():
     assert ClickLogits(shared).of_image(IMAGE).get(CLICK) is None
 
 
+def test_boxes_without_points_fill_no_memory():
+    shared = Shared()
+    remembered = ClickLogits(shared).of_image(IMAGE)
+    box = ObjectPrompt(box_xyxy=(0.0, 0.0, 9.0, 9.0))
+    remembered.put(box, LOGITS)
+    assert remembered.get(box) is None
+    assert not shared.notes
+
+
 def test_logits_end_after_a_while(monkeypatch):
     monkeypatch.setattr(click_logits, "KEPT_FOR_S", 0)
     assert remembering().of_image(IMAGE).get(CLICK) is None
