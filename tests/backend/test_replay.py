@@ -125,6 +125,21 @@ def test_opened_task_is_embedded_before_its_first_click(client, predictor):
     assert len(predictor.embedded) == 1
 
 
+def test_recorded_clicks_on_one_object_take_its_mask_along(client, predictor):
+    """Three clicks as they were made, then one of another label, and one after Accept."""
+    for name in (
+        "kp_1_positive",
+        "kp_2_positive",
+        "kp_2_positive_1_negative",
+        "kp_other_label",
+        "kp_after_accept",
+    ):
+        recording = json.loads((RECORDINGS / f"{name}.json").read_text())
+        assert client.post("/predict", json=recording["body"]).status_code == 200
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 3, 1, 1]
+    assert [mask is not None for mask in predictor.previous] == [False, True, True, False, False]
+
+
 def test_interactive_call_with_nothing_to_do_gets_an_empty_result(client):
     recording = json.loads((RECORDINGS / "kp_empty_result.json").read_text())
     (prediction,) = client.post("/predict", json=recording["body"]).json["results"]
