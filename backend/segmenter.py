@@ -66,11 +66,7 @@ class Segmenter:
         )
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._cleaning = Cleaning(
-            min_island_px=settings.min_island_px,
-            min_hole_px=settings.min_hole_px,
-            keep_clicked_parts=settings.keep_clicked_parts,
-        )
+        self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
 
