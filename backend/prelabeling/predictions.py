@@ -14,8 +14,8 @@ from backend.prelabeling.task_masks import TaskResult
 from backend.settings import MEGABYTE
 from backend.transport import on_one_line
 
-# With each call Label Studio counts the whole project again, so that one for each task takes ten
-# times as long. But what is not written yet is lost where the command is stopped.
+# With each call Label Studio counts the whole project again: fifty in one take hardly longer than
+# one. But what is not written yet is made again where the command was stopped.
 TASKS_AT_ONCE = 50
 BYTES_AT_ONCE = 8 * MEGABYTE
 SECONDS_AT_MOST = 10.0
