@@ -120,6 +120,22 @@ def test_predictions_are_written_many_at_once(settings, label_studio, predictor)
     assert [len(body) for body in label_studio.imports] == [7]
 
 
+@pytest.mark.parametrize(
+    ("bound", "sizes"),
+    [
+        pytest.param(("TASKS_AT_ONCE", 3), [3, 3, 1], id="tasks"),
+        pytest.param(("BYTES_AT_ONCE", 1), [1] * 7, id="bytes"),
+        pytest.param(("SECONDS_AT_MOST", -1), [1] * 7, id="seconds"),
+    ],
+)
+def test_predictions_that_wait_are_bounded(
+    settings, label_studio, predictor, monkeypatch, bound, sizes
+):
+    monkeypatch.setattr(f"backend.prelabeling.predictions.{bound[0]}", bound[1])
+    prelabel(settings, predictor)
+    assert [len(body) for body in label_studio.imports] == sizes
+
+
 def test_tasks_that_were_done_are_left_as_they_are(settings, label_studio, predictor):
     prelabel(settings, predictor)
     first = dict(label_studio.predictions)
@@ -416,6 +432,17 @@ class TestEverything:
             assert prediction["model_version"].endswith("-prelabel-everything")
             assert {tuple(r["value"]["brushlabels"]) for r in prediction["result"]} == {()}
             assert 0 < prediction["score"] <= 1
+
+    def test_proposals_of_shared_labels_have_none_where_there_are_several(
+        self, settings, label_studio, demo_predictor, scenes
+    ):
+        label_studio.label_config = CONFIG_SHARED.format(tag="Brush").replace(
+            "</Labels>", '<Label value="Other"/></Labels>'
+        )
+        report = prelabel(settings, demo_predictor, everything=True, points_per_side=6)
+        assert (report.tasks, report.failed) == (2, 0)
+        for prediction in only_predictions(label_studio).values():
+            assert {result["type"] for result in prediction["result"]} == {"brush"}
 
     def test_proposals_take_the_label_that_is_given(
         self, settings, label_studio, demo_predictor, scenes
