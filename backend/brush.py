@@ -69,9 +69,18 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     """
     _check_mask(mask)
     pixels = mask.ravel()
-    edges = _run_edges(pixels)
+    return encode_brush_runs(_run_edges(pixels), begins_true=bool(pixels[0]))
+
+
+def encode_brush_runs(edges: NDArray[np.int32], *, begins_true: bool) -> list[int]:
+    """`encode_brush` for a mask whose runs are known already.
+
+    Args:
+        edges: (N + 1,) first pixel of each run, row by row, and the number of all pixels.
+        begins_true: whether the first run is on the object.
+    """
     blocks = [
-        _records(edges[start : start + RUNS_AT_ONCE + 1], begins_true=bool(pixels[0]))
+        _records(edges[start : start + RUNS_AT_ONCE + 1], begins_true=begins_true)
         for start in range(0, edges.size - 1, RUNS_AT_ONCE)
     ]
     needs = np.arange(MAX_FIELD_BITS + 1)  # bits that a field can need, 0-16
@@ -81,7 +90,7 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     heads = (0b100 | kinds) << (sizes[kinds] + VALUE_BITS)
     widths = sizes[kinds] + (KIND_BITS + VALUE_BITS)
 
-    header = pixels.size * CHANNELS << 5 | VALUE_BITS - 1
+    header = int(edges[-1]) * CHANNELS << 5 | VALUE_BITS - 1
     for size in sizes.tolist():
         header = header << 4 | size - 1
     bits = HEADER_BITS + int(widths @ counts)

@@ -14,6 +14,7 @@ import httpx
 import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
+from backend.api_faults import refusal_remedy
 from backend.errors import LabelStudioError, LabelStudioRefusalError
 from backend.settings import Settings
 from backend.transport import (
@@ -30,6 +31,7 @@ from backend.transport import (
 
 EXCHANGE_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 60.0
+SHORT_LIVED = "short-lived access token"
 ACCESS_LIFETIME_S = 300.0
 RENEW_BEFORE_S = 30.0
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
@@ -71,6 +73,12 @@ class LabelStudio:
         """The SDK's client for this server, authorized as `authorization` says."""
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
         return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
+
+    @property
+    def token_kind(self) -> str:
+        """What kind of token it is, in Label Studio's words."""
+        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
+        return kinds.get(self._kind, SHORT_LIVED)
 
     def get_json(self, path: str, *, timeout_s: float | None = None) -> Any:
         """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
@@ -116,8 +124,8 @@ class LabelStudio:
         kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
         raise kind(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
-            + on_one_line(said[:500]),
-            remedy="check that the project exists and that the token's user may change it",
+            + on_one_line(said[:500].rstrip(".")),
+            remedy=refusal_remedy(answer.status, said),
         )
 
     def close(self) -> None:
@@ -157,7 +165,6 @@ class LabelStudio:
     def refused(self, answer: Answer) -> LabelStudioError:
         """Explain a 401 of this server."""
         detail = on_one_line((answer.field("detail") or "without a reason")[:200])
-        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
         remedy = self._token_remedy()
         short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
         if "legacy token authentication has been disabled" in detail:
@@ -166,8 +173,7 @@ class LabelStudio:
                 short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
-            f"to the {kinds.get(self._kind, 'short-lived access token')} "
-            f"from {self._token_source}",
+            f"to the {self.token_kind} from {self._token_source}",
             remedy=remedy,
             reason=f"401 from Label Studio, {short}",
         )

@@ -10,7 +10,8 @@ from mobilesam.errors import (
     PromptError,
     RuntimeChoiceError,
 )
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import MaskRuns, Masks
+from mobilesam.predictor import Embedding, Predictor
 from mobilesam.sam import SAM, Result
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Embedding",
     "EmbeddingBytesError",
     "ImageError",
+    "MaskRuns",
     "Masks",
     "MobileSamError",
     "Predictor",

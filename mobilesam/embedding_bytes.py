@@ -25,7 +25,10 @@ _STORED_TYPES = {"float16": "<f2", "float32": "<f4"}
 
 def to_half(features: Tensor) -> Tensor:
     """Round features to half precision, unless some are beyond what it can hold."""
-    half = features.to(torch.float16)
+    try:
+        half = features.to(torch.float16)
+    except torch.OutOfMemoryError:  # of a GPU
+        half = features.cpu().to(torch.float16)
     return half if half.isfinite().all() else features
 
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
 from mobilesam.errors import ImageError
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import Masks
+from mobilesam.predictor import Embedding, Predictor
 from mobilesam.prompt_sampling import (
     bounding_box,
     central_point,

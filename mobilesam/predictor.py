@@ -11,7 +11,6 @@ any number of threads.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +22,16 @@ from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
 from mobilesam.download import OFFICIAL
 from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
 from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
+from mobilesam.masks import Masks
 from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.resize import (
     LOGITS_SIZE,
-    to_image_masks,
     to_model_logits,
     to_model_points,
     to_shared_logits,
 )
 from mobilesam.runtime import open_runtime
+from mobilesam.spilling_runtime import to_device_with_room
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
@@ -57,40 +57,6 @@ class Embedding:
         return replace(self, features=to_half(self.features))
 
 
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """K masks for one prompt.
-
-    `low_res` is (K, 256, 256) float32 over the square model input, before the threshold at 0, where
-    the predictor computes. `scores` is (K,) float32, the IoU that the model expects of each mask.
-    `size_hw` is the image's height and width, `input_size` the side of the model input, all in
-    pixels.
-    """
-
-    low_res: Tensor
-    scores: NDArray[np.float32]
-    size_hw: tuple[int, int]
-    input_size: int
-
-    @cached_property
-    def logits(self) -> NDArray[np.float32]:
-        """(K, 256, 256) float32; `logits[k:k+1]` can be fed back as `mask_logits`."""
-        logits: NDArray[np.float32] = self.low_res.cpu().numpy()
-        return logits
-
-    @cached_property
-    def masks(self) -> NDArray[np.bool_]:
-        """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
-        with torch.inference_mode():
-            return to_image_masks(self.low_res, self.size_hw, self.input_size)
-
-    def best(self) -> "Masks":
-        """Return only the mask with the highest score, K = 1."""
-        k = int(np.argmax(self.scores))
-        chosen = slice(k, k + 1)
-        return Masks(self.low_res[chosen], self.scores[chosen], self.size_hw, self.input_size)
-
-
 class Predictor:
     """One loaded model.
 
@@ -113,6 +79,7 @@ class Predictor:
         runtime: "torch" or "openvino".
         precision: of the image encoder, "float32", "bfloat16" or "float16".
         input_size: side of the square model input in pixels.
+        batch_size: images that `embed_batch` encodes at once; 1 where the device gains nothing.
         weights: "official", "demo", or the name of another weights file.
         model_id: the weights' name and the start of their SHA-256; embeddings belong to it. It
             names no runtime and no precision, on purpose: their embeddings are interchangeable, so
@@ -137,6 +104,7 @@ class Predictor:
             model, digest, device=device, runtime=runtime, precision=precision
         )
         self.device = self._runtime.device
+        self.batch_size = self._runtime.batch_size
         self.runtime = self._runtime.name
         self.precision = self._runtime.precision
         self.weights = _name_weights(path, digest)
@@ -170,8 +138,8 @@ class Predictor:
                     f"of {image.dtype}"
                 )
         embeddings: list[Embedding] = []
-        for start in range(0, len(images), self._runtime.batch_size):
-            batch = images[start : start + self._runtime.batch_size]
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
             # Copied apart: one kept row must not keep the memory of the whole batch.
             rows = self._runtime.encode(batch).split(1)
             embeddings += [
@@ -282,8 +250,7 @@ class Predictor:
                 "embed the image again"
             )
         # In the layout that the decoder takes, else every click would copy them.
-        features = features.to(self.device, memory_format=torch.channels_last)
-        return Embedding(features, size_hw, model_id)
+        return Embedding(to_device_with_room(features, self.device), size_hw, model_id)
 
     def _read_logits(self, mask_logits: NDArray[np.float32] | None) -> Tensor | None:
         if mask_logits is None:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from mobilesam.errors import PromptError
-from mobilesam.predictor import Embedding, Masks, Predictor
+from mobilesam.masks import Masks
+from mobilesam.predictor import Embedding, Predictor
 from mobilesam.resize import LOGITS_SIZE, resized_hw
 
 POINTS_PER_SIDE = 16

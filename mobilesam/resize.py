@@ -98,11 +98,15 @@ def to_image_masks(logits: Tensor, size_hw: tuple[int, int], input_size: int) ->
     Returns:
         (K, H, W) bool.
     """
-    height, width = resized_hw(size_hw, input_size)
     if logits.device.type != "cpu":
-        square = F.interpolate(logits[None], (input_size, input_size), mode="bilinear")
-        full = F.interpolate(square[..., :height, :width], size_hw, mode="bilinear")[0]
-        return cast("NDArray[np.bool_]", (full > 0).cpu().numpy())
+        try:
+            return cast(
+                "NDArray[np.bool_]",
+                to_image_masks_on_device(logits, size_hw, input_size).cpu().numpy(),
+            )
+        except torch.OutOfMemoryError:
+            logits = logits.cpu()
+    height, width = resized_hw(size_hw, input_size)
     # The same arithmetic, three times as fast, and without torch's threads: they would wait for
     # those that embed another image.
     masks = np.empty((len(logits), *size_hw), np.bool_)
@@ -110,6 +114,13 @@ def to_image_masks(logits: Tensor, size_hw: tuple[int, int], input_size: int) ->
         square_of_one = _bilinear(one, (input_size, input_size))
         np.greater(_bilinear(square_of_one[:height, :width], size_hw), 0, out=mask)
     return masks
+
+
+def to_image_masks_on_device(logits: Tensor, size_hw: tuple[int, int], input_size: int) -> Tensor:
+    """`to_image_masks` in torch alone: (K, H, W) bool on the device of the logits."""
+    height, width = resized_hw(size_hw, input_size)
+    square = F.interpolate(logits[None], (input_size, input_size), mode="bilinear")
+    return F.interpolate(square[..., :height, :width], size_hw, mode="bilinear")[0] > 0
 
 
 def to_shared_logits(logits: Tensor) -> Tensor:

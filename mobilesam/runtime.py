@@ -1,5 +1,7 @@
 """What runs the model: the seam between `Predictor` and torch or OpenVINO, and the choice."""
 
+import copy
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from mobilesam.errors import DeviceError, RuntimeChoiceError
 from mobilesam.model import MobileSAM
+from mobilesam.spilling_runtime import SpillingRuntime
 from mobilesam.torch_runtime import TorchRuntime
 
 RUNTIMES = ("auto", "torch", "openvino")
@@ -75,7 +78,7 @@ def open_runtime(
         precision: "auto", the fastest that gives as good masks, or "float32".
 
     Raises:
-        DeviceError: the device does not exist here, or the runtime cannot use it.
+        DeviceError: the device does not exist here, is full, or the runtime cannot use it.
         RuntimeChoiceError: no runtime or precision has that name, or it cannot be used here.
     """
     if runtime not in RUNTIMES:
@@ -85,7 +88,9 @@ def open_runtime(
     place = find_device("cpu" if runtime == "openvino" and device == "auto" else device)
     if runtime == "openvino" and place.type != "cpu":
         raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
-    if runtime == "torch" or place.type != "cpu":
+    if place.type != "cpu":
+        return _open_gpu(model, weights_sha256, place, precision)
+    if runtime == "torch":
         return TorchRuntime(model, place, precision)
     try:
         # Here, because OpenVINO has no build for some systems, and there it must not be missed.
@@ -99,6 +104,22 @@ def open_runtime(
             ) from error
         log.warning("torch runs the model, slower than OpenVINO, which cannot: %s", error)
         return TorchRuntime(model, place, precision)
+
+
+def _open_gpu(
+    model: MobileSAM, weights_sha256: str, device: torch.device, precision: str
+) -> Runtime:
+    spare = copy.deepcopy(model)  # 40 MB, on the CPU
+    open_cpu = functools.partial(
+        open_runtime, spare, weights_sha256, device="cpu", runtime="auto", precision=precision
+    )
+    try:
+        return SpillingRuntime(TorchRuntime(model, device, precision), open_cpu)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the model does not fit into the memory of {device}: {error}; end what else uses it, "
+            "or use cpu"
+        ) from error
 
 
 def find_device(name: str) -> torch.device:

@@ -5,20 +5,17 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from backend.cache import EmbeddingCache
 from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.inputs import require_label_studio
 from backend.datasets.labelled_tasks import LabelledTask, ProjectTasks
-from backend.embedder import Embedder
 from backend.errors import BackendError
-from backend.images import ImageLoader
 from backend.label_studio import Connections, LabelStudio
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.prelabeling.coco_boxes import CocoBoxes, coco_prompts
@@ -32,10 +29,8 @@ from backend.prelabeling.rectangles import Source, rectangle_prompts
 from backend.prelabeling.task_masks import TaskMasks, TaskResult
 from backend.prelabeling.versions import prelabel_version
 from backend.prompts import Prompt
-from backend.segmenter import load_predictor
-from backend.settings import MEGABYTE, Settings
-from backend.stored_embeddings import StoredEmbeddings
-from backend.task_images import TaskImages
+from backend.segmenter import Segmenter, load_predictor
+from backend.settings import Settings
 from backend.transport import on_one_line
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
@@ -113,18 +108,12 @@ def run_prelabel(
         config = parse_labeling_config(tasks.labeling_config)
         coco = None if options.coco_file is None else read_coco(options.coco_file)
         predictor = predictor or load_predictor(settings)
-        stored = StoredEmbeddings.from_settings(settings, predictor)
-        with closing(stored):
-            images = TaskImages(
-                predictor,
-                ImageLoader(settings, connections),
-                Embedder(EmbeddingCache(settings.cache_mb * MEGABYTE), stored),
-                max_pixels=settings.max_pixels,
-                max_waiting=options.workers,
-            )
+        # As many may wait for images as there are workers; nobody else is there.
+        room = replace(settings, threads=max(settings.threads, 2 * options.workers))
+        with closing(Segmenter(predictor, room)) as segmenter:
             masks = TaskMasks(
                 predictor,
-                images,
+                segmenter.images,
                 config,
                 settings,
                 project=str(options.project_id),
@@ -136,7 +125,7 @@ def run_prelabel(
             boxes = None if coco is None else CocoBoxes(coco)
             run = _Run(options, server, config, masks, boxes, version)
             report = run.run(tasks)
-            stored.flush(LAST_WRITES_S)
+            segmenter.flush(LAST_WRITES_S)
         if coco is not None and boxes is not None:
             report.failed += len(coco.problems)
             report.notes += [f"in the COCO file, {problem}" for problem in coco.problems]

@@ -37,6 +37,7 @@ class FakePredictor:
     device = "cpu"
     runtime = "fake"
     precision = "float32"
+    batch_size = 1
 
     def __init__(self):
         self.embedded = []
@@ -49,6 +50,9 @@ class FakePredictor:
             self.embedded.append(image)
         self.has_embedded.set()
         return FakeEmbedding(image)
+
+    def embed_batch(self, images):
+        return [self.embed(image) for image in images]
 
     def pack(self, embedding):
         buffer = io.BytesIO()

@@ -19,6 +19,7 @@ class FakeProject(FakeLabelStudio):
     def __init__(self, tasks=10, sampling="Sequential sampling"):
         super().__init__()
         self.sampling = sampling
+        self.labeling_config = projects.LABELING_CONFIG
         self.tasks = {
             task_id: {"image": f"/data/upload/7/{task_id}.png"}
             for task_id in range(101, 101 + tasks)
@@ -26,7 +27,6 @@ class FakeProject(FakeLabelStudio):
         for task_id, data in self.tasks.items():
             self.pages[data["image"]] = png(40, 60, color=(task_id % 256, 0, 0))
         self.finished = set()
-        self.label_config = projects.LABELING_CONFIG
         self.settings = {"model_version": "", "show_collab_predictions": True}
         self.annotations = {}  # task id -> list of them, as are these:
         self.predictions = {}
@@ -51,7 +51,7 @@ class FakeProject(FakeLabelStudio):
                 "title": "seven",
                 "sampling": self.sampling,
                 "task_number": len(self.tasks),
-                "label_config": self.label_config,
+                "label_config": self.labeling_config,
                 "created_at": "2026-11-22T12:26:43.480074Z",
             }
             return self._json(200, project)
@@ -106,7 +106,7 @@ class FakeProject(FakeLabelStudio):
         self.imports.append(predictions)
         if any(one["task"] not in self.tasks for one in predictions):
             return error(400, "Validation error")
-        config = LabelInterface(self.label_config)
+        config = LabelInterface(self.labeling_config)
         valid = [one for one in predictions if config.validate_prediction(one)]
         for one in valid:
             stored = {**one, "id": next(self._numbers)}

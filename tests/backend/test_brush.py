@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
 
 from backend import brush
-from backend.brush import decode_brush, encode_brush
+from backend.brush import decode_brush, encode_brush, encode_brush_runs
 from backend.errors import MaskShapeError, RunLengthError
 
 RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
@@ -442,3 +442,11 @@ def test_decode_brush_allocates_nothing_for_pixels_that_are_not_there():
     finally:
         tracemalloc.stop()
     assert peak_bytes < 1_000_000
+
+
+@pytest.mark.parametrize("begins_true", [False, True])
+def test_known_runs_give_the_mask_s_list(begins_true):
+    edges = np.array([0, 20, 28, 40, 48, 60, 100], np.int32)
+    values = np.arange(edges.size - 1) % 2 != begins_true
+    mask = np.repeat(values, np.diff(edges)).reshape(5, 20)
+    assert encode_brush_runs(edges, begins_true=begins_true) == encode_brush(mask)

@@ -6,7 +6,7 @@ import pytest
 
 from backend.cache import EmbeddingCache, EmbeddingKey
 from backend.embedder import MAX_GUESSES, Embedder
-from backend.stored_embeddings import StoredEmbeddings
+from backend.stored_embeddings import StoredEmbedding, StoredEmbeddings
 from backend.workers import Urgency
 
 DEADLINE_S = 10
@@ -52,11 +52,12 @@ class Stored:
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def get(self, key):
+    def find(self, key):
         self.asked.append(key)
         self.started.set()
         assert self.go_on.wait(DEADLINE_S)
-        return self.values.get(key)
+        value = self.values.get(key)
+        return None if value is None else StoredEmbedding(value, "disk")
 
     def put(self, key, _embedding):
         self.put_keys.append(key)
@@ -257,3 +258,19 @@ def test_opened_task_is_not_dropped_because_guesses_wait(embedder, encoder):
     prepare(embedder, encoder, "opened", Urgency.OPENED_TASK)
     assert embedder.has(key("opened"))
     encoder.go_on.set()
+
+
+def test_image_that_becomes_urgent_is_computed_once_by_several_threads(encoder):
+    embedder = Embedder(
+        EmbeddingCache(max_bytes=10_000), StoredEmbeddings([], repr, repr), threads=4
+    )
+    encoder.hold()
+    prepare(embedder, encoder, "a", Urgency.UPCOMING)
+    assert encoder.started.wait(DEADLINE_S)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(embedder.find, key("a"), encoder.job("a")) for _ in range(8)]
+        prepare(embedder, encoder, "a", Urgency.OPENED_TASK)
+        encoder.go_on.set()
+        assert {answer.result(DEADLINE_S).name for answer in answers} == {"a"}
+    embedder.find(key("b"), encoder.job("b"))
+    assert encoder.calls == ["a", "b"]

@@ -161,7 +161,7 @@ def test_openvino_answers_many_threads_as_it_answers_one(openvino_predictor):
 def test_embed_batch_equals_embed(request, name, monkeypatch):
     predictor = request.getfixturevalue(name)
     if name == "demo_predictor":
-        monkeypatch.setattr(predictor._runtime, "batch_size", 2)
+        monkeypatch.setattr(predictor, "batch_size", 2)
     images = [generate_scene(10_000_000 + n, (100 + n, 90)).image for n in range(3)]
     together = predictor.embed_batch(images)
     assert predictor.embed_batch([]) == []

@@ -295,14 +295,14 @@ def test_prediction_that_label_studio_drops_unsaid_is_counted(
     settings, label_studio, predictor, capsys, monkeypatch
 ):
     monkeypatch.setattr("backend.prelabeling.task_masks.as_imported", lambda regions: regions)
-    label_studio.label_config = CONFIG_SHARED.format(tag="Brush")
+    label_studio.labeling_config = CONFIG_SHARED.format(tag="Brush")
     assert numbers(prelabel(settings, predictor))[::3] == (0, 7)
     assert "took 0 of 7 predictions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tag", ["Brush", "Bitmask", "Polygon"])
 def test_masks_of_controls_with_shared_labels_are_taken(settings, label_studio, predictor, tag):
-    label_studio.label_config = CONFIG_SHARED.format(tag=tag)
+    label_studio.labeling_config = CONFIG_SHARED.format(tag=tag)
     assert numbers(prelabel(settings, predictor)) == (7, 14, 0, 0)
     shape, label = only_predictions(label_studio)[101]["result"][:2]
     assert shape["id"] == label["id"]
@@ -310,7 +310,7 @@ def test_masks_of_controls_with_shared_labels_are_taken(settings, label_studio, 
 
 
 def test_rectangle_control_alone_takes_no_masks(settings, label_studio, predictor):
-    label_studio.label_config = """<View><Image name="image" value="$image"/>
+    label_studio.labeling_config = """<View><Image name="image" value="$image"/>
       <RectangleLabels name="box" toName="image"><Label value="Object"/></RectangleLabels></View>"""
     with pytest.raises(LabelingConfigError, match="no control that takes masks"):
         prelabel(settings, predictor)
@@ -436,7 +436,7 @@ class TestEverything:
     def test_proposals_of_shared_labels_have_none_where_there_are_several(
         self, settings, label_studio, demo_predictor, scenes
     ):
-        label_studio.label_config = CONFIG_SHARED.format(tag="Brush").replace(
+        label_studio.labeling_config = CONFIG_SHARED.format(tag="Brush").replace(
             "</Labels>", '<Label value="Other"/></Labels>'
         )
         report = prelabel(settings, demo_predictor, everything=True, points_per_side=6)

@@ -1,0 +1,92 @@
+"""The masks of one prompt: from the decoder's logits to pixels, no sooner than needed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilesam.resize import to_image_masks, to_image_masks_on_device
+
+
+class MaskRuns(NamedTuple):
+    """A mask as runs of equal pixels, row by row: kilobytes where the mask has megabytes.
+
+    `edges` is (N + 1,) int32: the first pixel of each run, and the number of all pixels.
+    `begins_true` says whether the first run is on the object; after that they take turns.
+    `size_hw` is the mask's height and width in pixels.
+    """
+
+    edges: NDArray[np.int32]
+    begins_true: bool
+    size_hw: tuple[int, int]
+
+    def any(self) -> bool:
+        """Say whether a pixel is on the object."""
+        return self.begins_true or self.edges.size > 2
+
+
+@dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
+class Masks:
+    """K masks for one prompt.
+
+    `low_res` is (K, 256, 256) float32 over the square model input, before the threshold at 0, where
+    the predictor computes. `scores` is (K,) float32, the IoU that the model expects of each mask.
+    `size_hw` is the image's height and width, `input_size` the side of the model input, all in
+    pixels.
+    """
+
+    low_res: Tensor
+    scores: NDArray[np.float32]
+    size_hw: tuple[int, int]
+    input_size: int
+
+    @cached_property
+    def logits(self) -> NDArray[np.float32]:
+        """(K, 256, 256) float32; `logits[k:k+1]` can be fed back as `mask_logits`."""
+        logits: NDArray[np.float32] = self.low_res.cpu().numpy()
+        return logits
+
+    @cached_property
+    def masks(self) -> NDArray[np.bool_]:
+        """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
+        with torch.inference_mode():
+            return to_image_masks(self.low_res, self.size_hw, self.input_size)
+
+    def best(self) -> "Masks":
+        """Return only the mask with the highest score, K = 1."""
+        k = int(np.argmax(self.scores))
+        chosen = slice(k, k + 1)
+        return Masks(self.low_res[chosen], self.scores[chosen], self.size_hw, self.input_size)
+
+    @property
+    def are_on_gpu(self) -> bool:
+        """Whether `runs` finds them there, so that the pixels need not be fetched."""
+        return self.low_res.device.type != "cpu"
+
+    def runs(self, k: int = 0) -> MaskRuns:
+        """Return the runs of one mask, found where the predictor computes."""
+        if self.are_on_gpu:
+            with torch.inference_mode():
+                try:
+                    full = to_image_masks_on_device(
+                        self.low_res[k : k + 1], self.size_hw, self.input_size
+                    )
+                    return find_runs(full[0])
+                except torch.OutOfMemoryError:
+                    pass  # `masks` goes on without the GPU
+        return find_runs(torch.from_numpy(self.masks[k]))
+
+
+def find_runs(mask: Tensor) -> MaskRuns:
+    """Find the runs of a mask (H, W) bool on its device; one small transfer brings them here."""
+    pixels = mask.flatten()
+    changes = torch.nonzero(pixels[1:] != pixels[:-1])[:, 0].to(torch.int32) + 1
+    found = torch.cat([pixels[:1].to(torch.int32), changes]).cpu().numpy()
+    begins_true = bool(found[0])
+    found[0] = 0
+    height, width = mask.shape
+    return MaskRuns(np.append(found, np.int32(height * width)), begins_true, (height, width))
