@@ -61,16 +61,15 @@ class Activity:
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self.metrics = Metrics(describe)
         self._lock = threading.Lock()
-        self._clicks: deque[ClickTimes] = deque(maxlen=CLICKS_KEPT)
+        self._clicks: deque[RequestRecord] = deque(maxlen=CLICKS_KEPT)
         self._failures: OrderedDict[tuple[object, ...], Failure] = OrderedDict()
 
     def answered(self, record: RequestRecord) -> None:
         """Take in a request that is answered."""
         self.metrics.count_request(record)
         if record.prompts is not None:
-            click = _click_times(record)
             with self._lock:
-                self._clicks.append(click)
+                self._clicks.append(record)
         if record.fault is not None and not record.is_refused_webhook:
             self._failed(
                 record.fault,
@@ -110,7 +109,7 @@ class Activity:
             failures, clicks = list(self._failures.values()), list(self._clicks)
         return {
             "failures": [asdict(failure) for failure in reversed(failures)],
-            "clicks": [asdict(click) for click in reversed(clicks)],
+            "clicks": [asdict(_click_times(click)) for click in reversed(clicks)],
         }
 
     def _failed(
@@ -134,7 +133,7 @@ def _click_times(record: RequestRecord) -> ClickTimes:
         task_id=record.task_id,
         project=record.project,
         outcome=record.outcome,
-        prompts=dict(record.prompts or {}),
+        prompts=record.prompts or {},
         masks=record.masks,
         tiers=list(dict.fromkeys(record.tiers)),
         steps_ms=milliseconds(record.steps_s),

@@ -15,7 +15,7 @@ import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
 from backend.api_faults import refusal_remedy
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, LabelStudioRefusalError
 from backend.settings import Settings
 from backend.transport import (
     ERROR_BYTES,
@@ -88,13 +88,22 @@ class LabelStudio:
             timeout_s: of each step of the call; a minute if not given.
 
         Raises:
-            LabelStudioError: it refused, or did not answer with JSON.
+            LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
+            LabelStudioError: it refused otherwise, or did not answer with JSON.
         """
         return self._json("GET", path, timeout_s=timeout_s)
 
     def post_json(self, path: str, payload: Any) -> Any:
         """Send JSON to the API and return what it answers; raises like `get_json`."""
         return self._json("POST", path, payload)
+
+    def patch_json(self, path: str, payload: Any) -> Any:
+        """Change some fields of what is at a path; raises like `get_json`."""
+        return self._json("PATCH", path, payload)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at a path; raises like `get_json`."""
+        self._json("DELETE", path)
 
     def _json(
         self, method: str, path: str, payload: Any = None, timeout_s: float | None = None
@@ -105,14 +114,15 @@ class LabelStudio:
                 method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
             )
             if response.is_success:
-                return response.json()
+                return response.json() if response.content else None
         except (httpx.HTTPError, ValueError) as error:
             raise self.unreachable(f"did not answer {place} ({error})") from error
         answer = Answer(response.status_code, response.headers, response.content[:ERROR_BYTES])
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise self.refused(answer)
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
-        raise LabelStudioError(
+        kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
+        raise kind(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
             + on_one_line(said[:500].rstrip(".")),
             remedy=refusal_remedy(answer.status, said),

@@ -3,7 +3,6 @@
 import re
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -62,7 +61,7 @@ class RequestRecord:
     route: str | None = None
     task_ids: tuple[int, ...] = ()
     project: str | None = None
-    prompts: Counter[str] | None = None  # points, negative_points and boxes; None: not a click
+    prompts: dict[str, int] | None = None  # points, negative_points and boxes; None: not a click
     masks: int = 0
     tiers: list[str] = field(default_factory=list)  # that served the embeddings, in that order
     steps_s: StepTimes = field(default_factory=dict)
@@ -79,12 +78,12 @@ class RequestRecord:
 
     def prompted(self, prompts: Iterable[Prompt]) -> None:
         """Take in what was clicked."""
-        self.prompts = Counter(points=0, negative_points=0, boxes=0)
+        points = positive = boxes = 0
         for prompt in prompts:
-            positive = sum(prompt.point_labels)
-            self.prompts["points"] += positive
-            self.prompts["negative_points"] += len(prompt.points) - positive
-            self.prompts["boxes"] += prompt.rectangle is not None
+            points += len(prompt.points)
+            positive += sum(prompt.point_labels)
+            boxes += prompt.rectangle is not None
+        self.prompts = {"points": positive, "negative_points": points - positive, "boxes": boxes}
 
     def end(self, status: int) -> None:
         """Take in that it is answered."""

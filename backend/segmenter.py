@@ -78,11 +78,7 @@ class Segmenter:
         )
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._cleaning = Cleaning(
-            min_island_px=settings.min_island_px,
-            min_hole_px=settings.min_hole_px,
-            keep_clicked_parts=settings.keep_clicked_parts,
-        )
+        self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
         self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
@@ -109,10 +105,19 @@ class Segmenter:
         )
         return cls(predictor, settings)
 
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all embeddings are in the tiers; say whether that was in time."""
+        return self._embedder.stored.flush(timeout_s)
+
     def close(self) -> None:
-        """End all connections; for tests, a service ends with its process."""
+        """End all connections; for tests and commands, a service ends with its process."""
         self._embedder.stored.close()
         self._connections.close()
+
+    @property
+    def images(self) -> TaskImages:
+        """What gives the embeddings of tasks' images."""
+        return self._images
 
     @property
     def model_version(self) -> str:

@@ -83,7 +83,9 @@ class FakePredictor:
         except (ValueError, EOFError) as error:
             raise EmbeddingBytesError(str(error)) from error
 
-    def predict_object(self, embedding, *, points_xy, point_labels, box_xyxy, mask_logits=None):
+    def predict_object(
+        self, embedding, *, points_xy=(), point_labels=(), box_xyxy=None, mask_logits=None
+    ):
         with self._lock:
             self.prompts.append((list(points_xy), list(point_labels), box_xyxy))
             self.previous.append(None if mask_logits is None else mask_logits[0, 0, 0])
