@@ -3,6 +3,7 @@
     BackendError                      500
     ├── SettingsError                 (stops the start)
     ├── RequestError                  400  the body is not what this API takes
+    ├── RequestTooLargeError          413  more bytes, tasks or regions than the settings allow
     ├── UnauthorizedError             401  Basic auth is on and was not given
     ├── LabelingConfigError           422  the project's labeling config cannot work
     ├── PromptError                   422  a key point or rectangle cannot be used
@@ -64,6 +65,14 @@ class RequestError(BackendError):
     status = 400
     code = "bad_request"
     reason = "Bad request"
+
+
+class RequestTooLargeError(BackendError):
+    """The request has more bytes, tasks or regions than the settings allow."""
+
+    status = 413
+    code = "request_too_large"
+    reason = "Request too large"
 
 
 class UnauthorizedError(BackendError):

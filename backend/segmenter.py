@@ -14,7 +14,7 @@ from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
 from backend.embedder import Embedder
 from backend.encode_batches import EncodeBatches
-from backend.errors import PromptError, RequestError
+from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
@@ -74,8 +74,10 @@ class Segmenter:
             self._embedder,
             self.activity,
             max_pixels=settings.max_pixels,
-            max_waiting=settings.threads - max(1, settings.threads // 8),
+            max_waiting=settings.max_waiting or settings.threads - max(1, settings.threads // 8),
         )
+        self._max_tasks = settings.max_tasks
+        self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
         self._cleaning = Cleaning.from_settings(settings)
@@ -139,14 +141,20 @@ class Segmenter:
         }
 
     def set_up(
-        self, *, project: str, label_config: str, hostname: str | None, access_token: str | None
+        self,
+        *,
+        project: str,
+        label_config: str,
+        hostname: str | None,
+        access_token: str | None,
+        sender: str | None = None,
     ) -> None:
-        """Take in what a /setup request says of a project.
+        """Take in what a /setup request says of a project; `sender` is where it came from.
 
         Raises:
             LabelingConfigError: no click could ever give a mask with this labeling config.
         """
-        self._connections.remember(project, hostname, access_token)
+        self._connections.remember(project, hostname, access_token, sender=sender)
         parse_labeling_config(label_config).require_usable()
 
     def predict(
@@ -174,6 +182,8 @@ class Segmenter:
             BackendError: anything that kept a prompt from being answered.
         """
         current_record().concerns(project, tasks)
+        _check_count("tasks", len(tasks), self._max_tasks, "MOBILESAM_MAX_TASKS")
+        _check_count("regions", len(context or ()), self._max_regions, "MOBILESAM_MAX_REGIONS")
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -276,3 +286,12 @@ class Segmenter:
                 reason="Negative points need an object: click on it first",
             )
         return prompt.refining(last)
+
+
+def _check_count(what: str, count: int, most: int, variable: str) -> None:
+    if count > most:
+        raise RequestTooLargeError(
+            f"the request has {count} {what}, more than {most}",
+            remedy=f"send fewer at once, or raise {variable}",
+            reason=f"Too many {what}: {count}, at most {most}",
+        )

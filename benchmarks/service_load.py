@@ -137,7 +137,12 @@ def service(
 ) -> tuple[ChildProcess, str]:
     """Return `python -m backend serve` on a free port, to be started, and its address."""
     port = free_port(FIRST_PORT)
-    own = {"PORT": str(port), "MOBILESAM_HOST": "127.0.0.1", "MOBILESAM_CHECKPOINT": checkpoint}
+    own = {
+        "PORT": str(port),
+        "MOBILESAM_HOST": "127.0.0.1",
+        "MOBILESAM_CHECKPOINT": checkpoint,
+        "MOBILESAM_ALLOW_HOSTS": "127.0.0.1",  # the image host is there
+    }
     backend = ChildProcess(
         "The service",
         [sys.executable, "-m", "backend", "serve"],

@@ -30,11 +30,12 @@ def read_version(server: LabelStudio) -> str:
             f"{server.url}/api/version/",
             deadline=Deadline(VERSION_TIMEOUT_S),
             max_bytes=ERROR_BYTES,
+            reach=server.reach,
         )
         status, place = str(answer.status), without_secrets(answer.headers.get("Location", ""))
         release = json.loads(answer.body)["release"]
     except TransportError as error:
-        raise server.unreachable(str(error)) from None
+        raise server.unreachable(error) from None
     except (BodyTooLargeError, ValueError, TypeError, LookupError):
         to = f", a redirect to {place}" if place else ""
         raise LabelStudioError(

@@ -14,6 +14,7 @@ from backend.errors import (
     LabelingConfigError,
     PromptError,
     RequestError,
+    RequestTooLargeError,
 )
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter, load_predictor
@@ -442,6 +443,45 @@ def test_task_without_its_image_field_is_explained(segmenter):
 def test_prompts_need_exactly_one_task(segmenter, tasks):
     with pytest.raises(RequestError):
         segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)])
+
+
+def test_tasks_beyond_the_bound_are_refused_and_named(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_tasks=3))
+    tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(4)]
+    with pytest.raises(RequestTooLargeError, match=r"4 tasks, more than 3.* MOBILESAM_MAX_TASKS"):
+        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=None)
+    assert files.fetched == []
+    assert segmenter.predict(tasks=tasks[:3], project="1", label_config=CONFIG, context=None) == []
+
+
+def test_regions_beyond_the_bound_are_refused_and_named(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_regions=3))
+    context = [click(20 + n, 20) for n in range(4)]
+    with pytest.raises(RequestTooLargeError, match="MOBILESAM_MAX_REGIONS") as caught:
+        predict(segmenter, *context)
+    assert caught.value.reason == "Too many regions: 4, at most 3"
+    assert files.fetched == []
+    assert predict(segmenter, *context[:3])["result"]
+
+
+def test_many_thousand_tasks_are_legal_by_default(segmenter, files):
+    """Retrieve Predictions sends all that are selected; the queue takes the first of them."""
+    files.go_on.clear()
+    tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(30_000)]
+    assert segmenter.predict(tasks=tasks, project="1", label_config=CONFIG, context=None) == []
+    files.go_on.set()
+
+
+def test_clicks_that_may_wait_are_a_setting(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_waiting=1))
+    files.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(predict, segmenter, click(20, 20), photo="/data/1.jpg")
+        assert files.asked.acquire(timeout=DEADLINE_S)
+        with pytest.raises(BusyError, match="1 clicks wait"):
+            predict(segmenter, click(20, 20), photo="/data/2.jpg")
+        files.go_on.set()
+        assert waiting.result(DEADLINE_S)["result"]
 
 
 def test_setup_refuses_a_config_that_can_give_no_mask(segmenter):
