@@ -74,13 +74,40 @@ def test_own_object_is_left_when_the_shared_place_is_gone():
 
 
 @pytest.mark.parametrize(
-    "note",
-    [b"", b"{", b"[]", b"{}", b'{"rectangle": null, "points": [{}], "labels": []}', b"\xff"],
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda note: note[:-1], id="truncated"),
+        pytest.param(lambda note: note.replace(b"12.34", b"12.35"), id="a-digit-changed"),
+        pytest.param(lambda note: note[last_objects.SEAL_BYTES :], id="without-its-seal"),
+        pytest.param(lambda note: b"\xff" + note, id="foreign"),
+    ],
 )
-def test_damaged_note_is_none(note):
+def test_damaged_note_is_none(damage):
     shared = Shared()
     remembered = LastObjects(shared)
     remembered.put(KEY, CLICK)
-    shared.notes = dict.fromkeys(shared.notes, note)
+    shared.notes = {name: damage(note) for name, note in shared.notes.items()}
     assert remembered.get(KEY) == CLICK
+    assert LastObjects(shared).get(KEY) is None
+
+
+def test_note_of_another_object_is_none():
+    shared, other = Shared(), (*KEY[:4], ("Tree",))
+    remembered = LastObjects(shared)
+    for key in (KEY, other):
+        remembered.put(key, CLICK)
+    one, two = shared.notes
+    shared.notes = {one: shared.notes[two], two: shared.notes[one]}
+    assert LastObjects(shared).get(KEY) is None
+
+
+@pytest.mark.parametrize(
+    "note", [b"{", b"[]", b"{}", b'{"rectangle": null, "points": [{}], "labels": []}']
+)
+def test_note_of_another_version_is_none(note):
+    shared = Shared()
+    LastObjects(shared).put(KEY, CLICK)
+    (name,) = shared.notes
+    shared.notes[name] = last_objects._seal(name, note) + note
     assert LastObjects(shared).get(KEY) is None
