@@ -27,7 +27,10 @@ class SharedNotes(Protocol):
         """Return a note and keep it for some seconds more, or None."""
 
     def put(self, name: str, value: bytes, *, expire_s: int) -> bool:
-        """Leave a note for some seconds."""
+        """Leave a note for some seconds, and say whether that worked."""
+
+    def remove(self, name: str) -> None:
+        """Take a note away."""
 
 
 class LastObjects:
@@ -41,25 +44,28 @@ class LastObjects:
     """
 
     def __init__(self, shared: SharedNotes | None) -> None:
-        self._own: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
+        self._own: RecentMap[ObjectKey, tuple[Prompt, bool]] = RecentMap(OBJECTS_REMEMBERED)
         self._shared = shared
 
     def put(self, key: ObjectKey, prompt: Prompt) -> None:
         """Remember an object for a while, in place of an earlier one."""
-        self._own.put(key, prompt, lifetime_s=REMEMBERED_FOR_S)
+        is_shared = False
         if self._shared is not None:
             name = _name(key)
             note = orjson.dumps(prompt)
-            self._shared.put(name, _seal(name, note) + note, expire_s=REMEMBERED_FOR_S)
+            is_shared = self._shared.put(name, _seal(name, note) + note, expire_s=REMEMBERED_FOR_S)
+            if not is_shared:
+                self._shared.remove(name)  # of an earlier object; a place that is full allows that
+        self._own.put(key, (prompt, is_shared), lifetime_s=REMEMBERED_FOR_S)
 
     def get(self, key: ObjectKey) -> Prompt | None:
         """Return the last object, or None if that was too long ago or never."""
-        shared = None
-        if self._shared is not None:
-            name = _name(key)
-            note = self._shared.get(name, expire_s=REMEMBERED_FOR_S)
-            shared = None if note is None else _read(name, note)
-        return shared or self._own.get(key)
+        own, is_shared = self._own.get(key) or (None, True)
+        if self._shared is None or not is_shared:  # what is there would be an earlier one
+            return own
+        name = _name(key)
+        note = self._shared.get(name, expire_s=REMEMBERED_FOR_S)
+        return (None if note is None else _read(name, note)) or own
 
 
 def _name(key: ObjectKey) -> str:

@@ -26,20 +26,26 @@ prompts = st.builds(
 
 
 class Shared:
-    """Notes in a dict; gone while `is_gone`."""
+    """Notes in a dict; gone while `is_gone`, takes no more while `is_full`."""
 
     def __init__(self):
         self.notes = {}
         self.is_gone = False
+        self.is_full = False
 
     def get(self, name, *, expire_s):
         return None if self.is_gone else self.notes.get(name)
 
     def put(self, name, value, *, expire_s):
         assert expire_s == last_objects.REMEMBERED_FOR_S
+        if self.is_gone or self.is_full:
+            return False
+        self.notes[name] = value
+        return True
+
+    def remove(self, name):
         if not self.is_gone:
-            self.notes[name] = value
-        return not self.is_gone
+            self.notes.pop(name, None)
 
 
 def test_object_is_remembered_by_its_key():
@@ -63,6 +69,23 @@ def test_last_object_of_another_service_comes_before_an_older_own_one():
     newer = Prompt("image", None, ("Car",), 0.0, points=(Point(1.0, 2.0, True),))
     second.put(KEY, newer)
     assert first.get(KEY) == newer
+
+
+@pytest.mark.parametrize("fault", ["is_full", "is_gone"])
+def test_object_that_could_not_be_shared_comes_before_an_earlier_one(fault):
+    shared = Shared()
+    first, second = LastObjects(shared), LastObjects(shared)
+    second.put(KEY, CLICK)
+    newer = Prompt("image", None, ("Car",), 0.0, points=(Point(1.0, 2.0, True),))
+    setattr(shared, fault, True)
+    first.put(KEY, newer)
+    setattr(shared, fault, False)
+    assert first.get(KEY) == newer
+    if fault == "is_full":
+        assert LastObjects(shared).get(KEY) is None  # better than the earlier one
+    second.put(KEY, CLICK)
+    first.put(KEY, newer)
+    assert second.get(KEY) == newer
 
 
 def test_own_object_is_left_when_the_shared_place_is_gone():
