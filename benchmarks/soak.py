@@ -47,7 +47,7 @@ FAULT_SHARE = 0.1  # of the images
 REDIS_UP_S, REDIS_DOWN_S = 15.0, 4.0
 LONGEST_PAUSE_S = 0.2  # of an annotator between two requests
 CLICK_TIMEOUT_S = 120
-SETTLE_S = 8  # until connections and timers of the last requests are gone
+SETTLE_S = 8.0  # until connections and timers of the last requests are gone
 
 
 class Tally:
@@ -203,10 +203,10 @@ def unsteady_redis(port: int) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def quiet_usage(pid: int, url: str) -> Usage:
-    """Return what the service takes when nobody asks it anything."""
+def quiet_usage(pid: int, url: str, settle_s: float) -> Usage:
+    """Return what the service takes when nobody has asked it anything for a while."""
     wait_until_idle(url)
-    time.sleep(SETTLE_S)
+    time.sleep(settle_s)
     return usage(pid)
 
 
@@ -237,7 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     images = make_images(Predictor(options.checkpoint), options.images, options.seed)
     tally = Tally()
     threads = options.annotators + 8
-    port = free_port(16379)
+    settle_s = min(SETTLE_S, seconds / 10)
+    port = free_port(16379 + os.getpid() % 2000)
     with_redis = shutil.which("redis-server") is not None
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -256,12 +257,12 @@ def main(arguments: list[str] | None = None) -> int:
             soak = Soak(url, host, images, tally, itertools.count(os.getpid() * 10**6))
             soak.fill_threads(threads)
             soak.run(options.annotators, WARM_UP_SHARE * seconds, options.seed + 10**6)
-            before = quiet_usage(backend.pid, url)
+            before = quiet_usage(backend.pid, url, settle_s)
             answered, started = tally.right, time.monotonic()
             with usage_watch(backend.pid, interval_s=min(1.0, seconds / 50)) as seen:
                 soak.run(options.annotators, (1 - WARM_UP_SHARE) * seconds, options.seed)
             rate = (tally.right - answered) / (time.monotonic() - started)
-            after = quiet_usage(backend.pid, url)
+            after = quiet_usage(backend.pid, url, settle_s)
     return report(tally, redis_times["killed"], (before, after), drift_pct(seen), rate)
 
 

@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 import requests
 from service_process import ALLOWED, Annotators, children, running_service, seconds_to_exit
 
+from backend.disk_cache import DiskCache
 from benchmarks import service_load
 from mobilesam.embedding_bytes import unpack_features
 
@@ -132,33 +134,45 @@ def test_sigterm_during_the_start_ends_it(after_line, tmp_path):
     assert "Traceback" not in log.read_text()
 
 
+def fill(folder, predictor):
+    """Put entries of earlier days into a cache folder until there is hardly any room left."""
+    cache = DiskCache(folder, SMALLEST_ROOM_MB * 2**20)
+    packed = predictor.pack(predictor.embed(np.zeros((60, 80, 3), np.uint8)))
+    for number in range(cache.max_bytes // (len(packed) + 32) - 2):
+        name = f"{number:064x}"
+        cache.put(name, bytes.fromhex(name) + packed)
+        os.utime(cache._path(name), (number, number))
+    return {path.stem for path in read_entries(folder)}
+
+
 def test_two_services_on_one_full_cache_folder_are_both_right(demo_predictor, tmp_path):
     folder = tmp_path / "cache"
-    tasks = service_load.make_tasks(demo_predictor, 150, SMALL_HW, first=1000)
+    earlier = fill(folder, demo_predictor)
+    tasks = service_load.make_tasks(demo_predictor, 30, SMALL_HW, first=1000)
     settings = {
         "MOBILESAM_CACHE_DIR": str(folder),
         "MOBILESAM_CACHE_DIR_MB": str(SMALLEST_ROOM_MB),
-        "MOBILESAM_CACHE_MB": str(SMALLEST_ROOM_MB),
     }
     (tmp_path / "other").mkdir()
     with (
         service_load.image_host(tasks) as images,
         running_service(tmp_path, **settings) as (_, first),
         running_service(tmp_path / "other", **settings) as (_, second),
+        ThreadPoolExecutor(4) as pool,
     ):
-
-        def annotate(turn):
-            url, task = ((first, second)[turn % 2], tasks[(turn // 2) % len(tasks)])
-            return service_load.click(url, images, task, 0)
-
-        with ThreadPoolExecutor(4) as pool:
-            clicks = list(pool.map(annotate, range(3 * len(tasks))))
+        both = [(url, task) for task in tasks for url in (first, second)]
+        again = [(url, task) for task in tasks for url in (second, first)]
+        clicks = list(
+            pool.map(lambda each: service_load.click(each[0], images, each[1], 0), both + again)
+        )
         assert {click.fault() for click in clicks} == {""}
-        used = [
-            requests.get(f"{url}/health", timeout=10).json()["cache"]["disk"]
-            for url in (first, second)
+        tiers = [
+            requests.get(f"{url}/health", timeout=10).json()["cache"] for url in (first, second)
         ]
-    assert min(tier["hits"] for tier in used) > 0  # each found what the other had written
-    sizes = [path.stat().st_size for path in read_entries(folder)]
-    assert 0.5 < sum(sizes) / (SMALLEST_ROOM_MB * 2**20) < 1.1
+    assert sum(tier["disk"]["hits"] for tier in tiers) > 0  # what the other one had written
+    entries = read_entries(folder)
+    assert {path.stem for path in entries} - earlier
+    assert earlier - {path.stem for path in entries}  # those had to go
+    room = SMALLEST_ROOM_MB * 2**20
+    assert 0.5 * room < sum(path.stat().st_size for path in entries) < 1.1 * room
     assert list(folder.rglob("*.part")) == []
