@@ -50,12 +50,16 @@ def takes_connections(url):
     return True
 
 
-def is_free(url):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            probe.bind(("127.0.0.1", urlsplit(url).port))
-            return True
+def is_free(url, within_s=2.0):
+    """Whether the port is given back; the last threads of a process end after its first one."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", urlsplit(url).port))
+                return True
+        time.sleep(0.05)
     return False
 
 
