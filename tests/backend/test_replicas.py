@@ -1,51 +1,15 @@
 """Several services that share a Redis or a folder, and one that starts anew."""
 
-import time
 from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
 from fake_model import FakePredictor, png
 from PIL import Image
+from replica import SIZE_HW, Replica, wait_until
 
-from backend import projects
-from backend.app import create_app
-from backend.brush import decode_brush
 from backend.images import ImageLoader
-from backend.segmenter import Segmenter
 from backend.settings import Settings
-
-SIZE_HW = (100, 200)
-DEADLINE_S = 10
-
-
-class Replica:
-    """A service with a predictor of its own, asked as Label Studio asks it."""
-
-    def __init__(self, predictor, settings):
-        self.predictor = predictor
-        self.segmenter = Segmenter(predictor, settings)
-        self.client = create_app(settings, segmenter=self.segmenter).test_client()
-
-    def close(self):
-        self.segmenter.close()
-
-    def click(self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, earlier=(), **point):
-        points = [projects.key_point(xy, size_hw) for xy in earlier]
-        points.append(projects.key_point((60, 50), size_hw) | point)
-        body = {
-            "tasks": [{"id": 4, "data": {"image": photo}}],
-            "project": "1.0",
-            "label_config": projects.LABELING_CONFIG,
-            "params": {"context": {"result": points}},
-        }
-        response = self.client.post("/predict", json=body)
-        assert response.status_code == 200, response.text
-        (region,) = response.json["results"][0]["result"]
-        return decode_brush(region["value"]["rle"], *size_hw)
-
-    def tier(self, name):
-        return self.client.get("/health").json["cache"][name]
 
 
 @pytest.fixture
@@ -59,13 +23,6 @@ def replica(monkeypatch):
             return stack.enter_context(closing(made))
 
         yield make
-
-
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_click_on_one_replica_finds_what_another_embedded(replica, redis_process):
@@ -195,6 +152,6 @@ def test_real_masks_from_another_replica_are_the_same(
     mask = first.click(size_hw=(300, 400))
     with redis_process.client() as client:
         wait_until(lambda: client.dbsize() == 3)  # the embedding, the object, its logits
-    monkeypatch.setattr(demo_predictor, "embed", None)  # it must not be needed
+    monkeypatch.setattr(demo_predictor, "embed_batch", None)  # it must not be needed
     assert 0 < mask.mean() < 1
     assert (second.click(size_hw=(300, 400)) == mask).mean() > 0.999
