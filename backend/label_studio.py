@@ -125,7 +125,7 @@ class LabelStudio:
 
         Args:
             path: below the base address, with its query.
-            timeout_s: of each step of the call; a minute if not given.
+            timeout_s: of the whole call; if not given, a minute for each step of it.
 
         Raises:
             LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
@@ -150,12 +150,12 @@ class LabelStudio:
     ) -> Any:
         place = path.partition("?")[0]
         try:
-            if self._url_is_set:
+            if self._url_is_set and timeout_s is None:
                 response = self._http.request(
-                    method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
+                    method, self.url + path, json=payload, timeout=API_TIMEOUT_S
                 )
                 answer = Answer(response.status_code, response.headers, response.content)
-            else:  # what a /setup request named is only reached as far as its images are
+            else:  # bounded as a whole; and what /setup named is reached as far as its images are
                 answer = exchange(
                     method,
                     self.url + path,

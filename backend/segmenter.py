@@ -17,7 +17,7 @@ from backend.encode_batches import EncodeBatches
 from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
@@ -28,7 +28,7 @@ from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
-from mobilesam import ObjectPrompt, Predictor, predict_refined
+from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +225,7 @@ class Segmenter:
         regions: list[dict[str, Any]] = []
         scores: list[float] = []
         for prompt, control in zip(prompts, controls, strict=True):
-            mask, score = self._segment(task, project, config, prompt)
+            mask, score = self._segment(task, project, config, prompt, control)
             if mask.any():
                 scores.append(score)
                 with step("codec"):
@@ -244,8 +244,13 @@ class Segmenter:
         }
 
     def _segment(
-        self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
-    ) -> tuple[NDArray[np.bool_], float]:
+        self,
+        task: dict[str, Any],
+        project: str,
+        config: LabelingConfig,
+        prompt: Prompt,
+        control: MaskControl,
+    ) -> tuple[NDArray[np.bool_] | MaskRuns, float]:
         """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
@@ -260,9 +265,12 @@ class Segmenter:
             masks = predict_refined(
                 self._predictor, embedding, object_prompt, self._click_logits.of_image(image_key)
             )
+            score = float(masks.scores[0])
+            if masks.are_on_gpu and control.output == "brush" and not self._cleaning.is_on:
+                return masks.runs(), score  # kilobytes to fetch, and the codec wants no more
             clicks = zip(points_xy_px, prompt.points, strict=True)
             inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), score
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

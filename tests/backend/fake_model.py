@@ -28,6 +28,7 @@ class FakeEmbedding:
 class FakeMasks:
     masks: np.ndarray
     scores: np.ndarray
+    are_on_gpu = False
 
     @property
     def logits(self):

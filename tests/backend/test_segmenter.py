@@ -7,6 +7,7 @@ import pytest
 from fake_model import FakeMasks, FakePredictor, png
 
 from backend.brush import decode_brush
+from backend.demo import png_bytes
 from backend.errors import (
     BusyError,
     ImageError,
@@ -21,6 +22,8 @@ from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
 from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.workers import Urgency
+from mobilesam import Masks
+from mobilesam.scenes import generate_scene
 
 CONFIG = """
 <View>
@@ -504,3 +507,21 @@ def test_earlier_regions_of_a_click_are_never_logged(segmenter, caplog):
         with suppress(PromptError):
             segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=context)
     assert "171, 171" not in caplog.text
+
+
+def test_mask_on_a_gpu_comes_over_as_its_runs(demo_predictor, files, monkeypatch):
+    """Played on the CPU, with the arithmetic of a GPU."""
+    files.content["scene"] = png_bytes(generate_scene(10_000_000, SIZE_HW).image)
+
+    def mask(settings):
+        segmenter = Segmenter(demo_predictor, settings)
+        (region,) = predict(segmenter, click(50, 50), photo="scene")["result"]
+        return decode_brush(region["value"]["rle"], *SIZE_HW)
+
+    expected = mask(Settings())
+    assert expected.any()
+    monkeypatch.setattr(Masks, "are_on_gpu", property(lambda _: True))
+    monkeypatch.setattr(Masks, "masks", property(lambda _: pytest.fail("pixels were fetched")))
+    assert (mask(Settings()) == expected).mean() > 0.99
+    with pytest.raises(pytest.fail.Exception):  # cleaning needs them
+        mask(Settings(min_hole_px=9))
