@@ -6,16 +6,14 @@ What is not found is decoded again.
 """
 
 import hashlib
-import struct
-import zlib
 from dataclasses import astuple
 
 import numpy as np
 import orjson
 
 from backend.cache import EmbeddingKey
-from backend.last_objects import SharedNotes
 from backend.recent import RecentMap
+from backend.shared_notes import SharedNotes, opened, sealed
 from mobilesam import Logits, ObjectPrompt
 
 LOGITS_KEPT = 256  # 131 kB each: 34 MB
@@ -26,7 +24,6 @@ SHARED_FOR_S = 120
 
 _SHAPE = (1, 256, 256)
 _TYPE = np.dtype("<f2")
-_CHECKSUM = struct.Struct("<I")
 
 
 class ClickLogits:
@@ -78,25 +75,15 @@ class ImageLogits:
         name = self._name(prompt)
         self._own.put(name, logits, lifetime_s=KEPT_FOR_S)
         if self._shared is not None:
-            self._shared.put(name, _note(name, logits), expire_s=SHARED_FOR_S)
+            self._shared.put(
+                name, sealed(name, logits.astype(_TYPE).tobytes()), expire_s=SHARED_FOR_S
+            )
 
     def _name(self, prompt: ObjectPrompt) -> str:
         parts = orjson.dumps([*self._key, *astuple(prompt)])
         return hashlib.sha256(b"click logits\0" + parts).hexdigest()
 
 
-def _note(name: str, logits: Logits) -> bytes:
-    values = logits.astype(_TYPE).tobytes()
-    return _CHECKSUM.pack(_checksum(name, values)) + values
-
-
-def _read(name: str, note: bytes) -> Logits | None:
-    """Return what a note holds; None for one that is damaged, or was left under another name."""
-    values = note[_CHECKSUM.size :]
-    if note[: _CHECKSUM.size] != _CHECKSUM.pack(_checksum(name, values)):
-        return None
-    return np.frombuffer(values, _TYPE).reshape(_SHAPE)
-
-
-def _checksum(name: str, values: bytes) -> int:
-    return zlib.crc32(values, zlib.crc32(name.encode()))
+def _read(name: str, value: bytes) -> Logits | None:
+    note = opened(name, value)
+    return None if note is None else np.frombuffer(note, _TYPE).reshape(_SHAPE)

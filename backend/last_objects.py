@@ -3,34 +3,21 @@
 import dataclasses
 import hashlib
 import logging
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from backend.prompts import Point, Prompt, Rectangle
 from backend.recent import RecentMap
+from backend.shared_notes import SharedNotes, opened, sealed
 
 OBJECTS_REMEMBERED = 10_000  # under 1 kB each
-SEAL_BYTES = hashlib.sha256().digest_size
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
 
 # Project, task, Image tag, page and labels: where a further click may belong to the same object.
 ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
 
 log = logging.getLogger(__name__)
-
-
-class SharedNotes(Protocol):
-    """Where several services leave each other notes, such as a Redis."""
-
-    def get(self, name: str, *, expire_s: int) -> bytes | None:
-        """Return a note and keep it for some seconds more, or None."""
-
-    def put(self, name: str, value: bytes, *, expire_s: int) -> bool:
-        """Leave a note for some seconds, and say whether that worked."""
-
-    def remove(self, name: str) -> None:
-        """Take a note away."""
 
 
 class LastObjects:
@@ -53,7 +40,7 @@ class LastObjects:
         if self._shared is not None:
             name = _name(key)
             note = orjson.dumps(prompt)
-            is_shared = self._shared.put(name, _seal(name, note) + note, expire_s=REMEMBERED_FOR_S)
+            is_shared = self._shared.put(name, sealed(name, note), expire_s=REMEMBERED_FOR_S)
             if not is_shared:
                 self._shared.remove(name)  # of an earlier object; a place that is full allows that
         self._own.put(key, (prompt, is_shared), lifetime_s=REMEMBERED_FOR_S)
@@ -72,14 +59,9 @@ def _name(key: ObjectKey) -> str:
     return hashlib.sha256(b"last object\0" + orjson.dumps(key)).hexdigest()
 
 
-def _seal(name: str, note: bytes) -> bytes:
-    """What stands in front of a note, so that a damaged one, or another's, is not believed."""
-    return hashlib.sha256(name.encode() + note).digest()
-
-
-def _read(name: str, sealed: bytes) -> Prompt | None:
-    seal, note = sealed[:SEAL_BYTES], sealed[SEAL_BYTES:]
-    if seal != _seal(name, note):
+def _read(name: str, value: bytes) -> Prompt | None:
+    note = opened(name, value)
+    if note is None:
         log.debug("a shared note of a last object is damaged")
         return None
     try:

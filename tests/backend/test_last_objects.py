@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from backend import last_objects
 from backend.last_objects import LastObjects
 from backend.prompts import Point, Prompt, Rectangle
+from backend.shared_notes import SEAL_BYTES, sealed
 
 KEY = ("7.1", 4, "image", None, ("Car",))
 CLICK = Prompt("image", None, ("Car",), 0.0, points=(Point(12.3456789012345, 50.0, True),))
@@ -102,7 +103,7 @@ def test_own_object_is_left_when_the_shared_place_is_gone():
         pytest.param(lambda _: b"", id="empty"),
         pytest.param(lambda note: note[:-1], id="truncated"),
         pytest.param(lambda note: note.replace(b"12.34", b"12.35"), id="a-digit-changed"),
-        pytest.param(lambda note: note[last_objects.SEAL_BYTES :], id="without-its-seal"),
+        pytest.param(lambda note: note[SEAL_BYTES:], id="without-its-seal"),
         pytest.param(lambda note: b"\xff" + note, id="foreign"),
     ],
 )
@@ -132,5 +133,5 @@ def test_note_of_another_version_is_none(note):
     shared = Shared()
     LastObjects(shared).put(KEY, CLICK)
     (name,) = shared.notes
-    shared.notes[name] = last_objects._seal(name, note) + note
+    shared.notes[name] = sealed(name, note)
     assert LastObjects(shared).get(KEY) is None
