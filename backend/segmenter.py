@@ -19,6 +19,7 @@ from backend.images import ImageLoader
 from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
+from backend.playground import Playground
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
 from backend.request_record import current_record
@@ -55,6 +56,9 @@ class Segmenter:
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
+
+    Attributes:
+        playground: masks for images that the page sends, from the same model and cache.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -84,6 +88,7 @@ class Segmenter:
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
         self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
+        self.playground = Playground(predictor, self._images, self._click_logits, self._cleaning)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
