@@ -39,6 +39,7 @@ bench: $(VENV)/.runtime  ## the model and the codec beside their peers; the serv
 	$(BIN)/python -m benchmarks.bench_memory
 	$(BIN)/python -m benchmarks.bench_export
 	$(BIN)/python -m benchmarks.bench_scale  # needs Debian's redis-server
+	$(BIN)/python -m benchmarks.soak
 
 $(VENV)/.runtime: requirements.lock
 	$(PYTHON) -m venv $(VENV)

@@ -16,6 +16,8 @@ from backend.activity import Activity
 from backend.answers import FastJson, answer_errors
 from backend.errors import RequestError, RequestTooLargeError, UnauthorizedError
 from backend.metrics import CONTENT_TYPE
+from backend.page.playground_routes import playground_blueprint
+from backend.page.routes import page_blueprint
 from backend.recording import record_requests
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
@@ -43,6 +45,8 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     record_requests(app, segmenter.activity)
     _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
+    app.register_blueprint(page_blueprint(segmenter, settings))
+    app.register_blueprint(playground_blueprint(segmenter, settings))
     _add_monitoring(app, segmenter.activity)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
@@ -51,7 +55,6 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
 
 
 def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> None:
-    @app.get("/")
     @app.get("/health")
     def health() -> Response:
         return jsonify(status="UP", **segmenter.describe())

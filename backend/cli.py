@@ -49,6 +49,11 @@ COMMANDS = {
         "backend.service_commands:warm",
         "backend.warm:declare_warm",
     ),
+    "prelabel": Command(
+        "masks for a project's rectangles, or for everything, as predictions",
+        "backend.prelabeling.commands:prelabel",
+        "backend.prelabeling.commands:declare_prelabel",
+    ),
     "export-coco": Command(
         "annotations of a project or an export file, as COCO or for YOLO",
         "backend.datasets.commands:export_coco",

@@ -5,6 +5,8 @@
     ├── RequestError                  400  the body is not what this API takes
     ├── RequestTooLargeError          413  more bytes, tasks or regions than the settings allow
     ├── UnauthorizedError             401  Basic auth is on and was not given
+    ├── CrossSiteError                403  another site's page sent what only this one's may
+    ├── UnknownImageError             404  no tier has the image that a click of the page is on
     ├── LabelingConfigError           422  the project's labeling config cannot work
     ├── PromptError                   422  a key point or rectangle cannot be used
     ├── ImageError                    422
@@ -20,6 +22,7 @@
     │   └── RegionError                    one region of it
     ├── BusyError                     503  more clicks at once than there is room for
     └── LabelStudioError              502  Label Studio's API refused or did not answer
+        └── LabelStudioRefusalError        it says that the call was wrong, and did nothing
 
 Label Studio shows nobody the body of an error, only (sometimes) the status line's reason phrase.
 So each error carries both: `reason`, a few words for the status line, and `message` with `remedy`,
@@ -80,6 +83,22 @@ class UnauthorizedError(BackendError):
     status = 401
     code = "unauthorized"
     reason = "Basic auth required"
+
+
+class CrossSiteError(BackendError):
+    """A page of another site sent a request that only the page of this service may send."""
+
+    status = 403
+    code = "cross_site"
+    reason = "Request from another site"
+
+
+class UnknownImageError(BackendError):
+    """A click of the page names an image that was never sent, or that every tier has dropped."""
+
+    status = 404
+    code = "unknown_image"
+    reason = "Image not here any more, send it again"
 
 
 class LabelingConfigError(BackendError):
@@ -188,3 +207,7 @@ class LabelStudioError(BackendError):
     status = 502
     code = "label_studio"
     reason = "Label Studio call failed"
+
+
+class LabelStudioRefusalError(LabelStudioError):
+    """Label Studio's API answered 4xx: the call was wrong, and nothing came of it."""

@@ -19,7 +19,7 @@ from label_studio_sdk.client import LabelStudio as ApiClient
 
 from backend.addresses import ForbiddenAddressError, Reach
 from backend.api_faults import refusal_remedy
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, LabelStudioRefusalError
 from backend.settings import MEGABYTE, Settings
 from backend.transport import (
     ERROR_BYTES,
@@ -125,10 +125,11 @@ class LabelStudio:
 
         Args:
             path: below the base address, with its query.
-            timeout_s: of each step of the call; a minute if not given.
+            timeout_s: of the whole call; if not given, a minute for each step of it.
 
         Raises:
-            LabelStudioError: it refused, or did not answer with JSON.
+            LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
+            LabelStudioError: it refused otherwise, or did not answer with JSON.
         """
         return self._json("GET", path, timeout_s=timeout_s)
 
@@ -136,17 +137,25 @@ class LabelStudio:
         """Send JSON to the API and return what it answers; raises like `get_json`."""
         return self._json("POST", path, payload)
 
+    def patch_json(self, path: str, payload: Any) -> Any:
+        """Change some fields of what is at a path; raises like `get_json`."""
+        return self._json("PATCH", path, payload)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at a path; raises like `get_json`."""
+        self._json("DELETE", path)
+
     def _json(
         self, method: str, path: str, payload: Any = None, timeout_s: float | None = None
     ) -> Any:
         place = path.partition("?")[0]
         try:
-            if self._url_is_set:
+            if self._url_is_set and timeout_s is None:
                 response = self._http.request(
-                    method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
+                    method, self.url + path, json=payload, timeout=API_TIMEOUT_S
                 )
                 answer = Answer(response.status_code, response.headers, response.content)
-            else:  # what a /setup request named is only reached as far as its images are
+            else:  # bounded as a whole; and what /setup named is reached as far as its images are
                 answer = exchange(
                     method,
                     self.url + path,
@@ -157,14 +166,15 @@ class LabelStudio:
                     payload=payload,
                 )
             if 200 <= answer.status < 300:
-                return json.loads(answer.body)
+                return json.loads(answer.body) if answer.body else None
         except (httpx.HTTPError, TransportError, BodyTooLargeError, ValueError) as error:
             raise self.unreachable(f"did not answer {place} ({error})") from error
         answer = Answer(answer.status, answer.headers, answer.body[:ERROR_BYTES])
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise self.refused(answer)
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
-        raise LabelStudioError(
+        kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
+        raise kind(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
             + on_one_line(said[:500].rstrip(".")),
             remedy=refusal_remedy(answer.status, said),

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
+from backend.click_logits import ClickLogits
 from backend.embedder import Embedder
 from backend.encode_batches import EncodeBatches
 from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
+from backend.playground import Playground
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
 from backend.request_record import current_record
@@ -27,7 +29,7 @@ from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
-from mobilesam import Predictor
+from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,9 @@ class Segmenter:
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
+
+    Attributes:
+        playground: masks for images that the page sends, from the same model and cache.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -79,13 +84,11 @@ class Segmenter:
         self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._cleaning = Cleaning(
-            min_island_px=settings.min_island_px,
-            min_hole_px=settings.min_hole_px,
-            keep_clicked_parts=settings.keep_clicked_parts,
-        )
+        self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
+        self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
+        self.playground = Playground(predictor, self._images, self._click_logits, self._cleaning)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -97,7 +100,8 @@ class Segmenter:
         started = time.perf_counter()
         predictor = load_predictor(settings)
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
-        predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
+        two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
+        predict_refined(predictor, embedding, two_clicks)
         log.info(
             "loaded %s in %s %s on %s in %.1f s",
             predictor.model_id,
@@ -108,10 +112,19 @@ class Segmenter:
         )
         return cls(predictor, settings)
 
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all embeddings are in the tiers; say whether that was in time."""
+        return self._embedder.stored.flush(timeout_s)
+
     def close(self) -> None:
-        """End all connections; for tests, a service ends with its process."""
+        """End all connections; for tests and commands, a service ends with its process."""
         self._embedder.stored.close()
         self._connections.close()
+
+    @property
+    def images(self) -> TaskImages:
+        """What gives the embeddings of tasks' images."""
+        return self._images
 
     @property
     def model_version(self) -> str:
@@ -217,7 +230,7 @@ class Segmenter:
         regions: list[dict[str, Any]] = []
         scores: list[float] = []
         for prompt, control in zip(prompts, controls, strict=True):
-            mask, score = self._segment(task, project, config, prompt)
+            mask, score = self._segment(task, project, config, prompt, control)
             if mask.any():
                 scores.append(score)
                 with step("codec"):
@@ -236,25 +249,33 @@ class Segmenter:
         }
 
     def _segment(
-        self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
-    ) -> tuple[NDArray[np.bool_], float]:
+        self,
+        task: dict[str, Any],
+        project: str,
+        config: LabelingConfig,
+        prompt: Prompt,
+        control: MaskControl,
+    ) -> tuple[NDArray[np.bool_] | MaskRuns, float]:
         """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
-        embedding = self._images.embedding(
+        image_key, embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
+        object_prompt = ObjectPrompt(
+            tuple(points_xy_px), tuple(prompt.point_labels), prompt.box_xyxy_px(embedding.size_hw)
+        )
         with step("mask"):
-            masks = self._predictor.predict_object(
-                embedding,
-                points_xy=points_xy_px,
-                point_labels=prompt.point_labels,
-                box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+            masks = predict_refined(
+                self._predictor, embedding, object_prompt, self._click_logits.of_image(image_key)
             )
+            score = float(masks.scores[0])
+            if masks.are_on_gpu and control.output == "brush" and not self._cleaning.is_on:
+                return masks.runs(), score  # kilobytes to fetch, and the codec wants no more
             clicks = zip(points_xy_px, prompt.points, strict=True)
             inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), score
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

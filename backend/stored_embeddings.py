@@ -4,6 +4,7 @@ import functools
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -127,6 +128,14 @@ class StoredEmbeddings:
     def state(self) -> dict[str, CacheState]:
         """Return the numbers of each tier, by its name."""
         return {store.name: store.state() for store in self._stores}
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until what `put` was given before is written; say whether that was in time."""
+        if self._writer is None:
+            return True
+        written = threading.Event()
+        self._writer.submit(Urgency.UPCOMING, written.set)  # behind all that waits
+        return written.wait(timeout_s)
 
     def close(self) -> None:
         """End the tiers' threads and connections."""

@@ -1,4 +1,4 @@
-"""Command line of the model: `python -m mobilesam predict | download | evaluate | compare`."""
+"""Command line of the model: `python -m mobilesam predict | download | evaluate | ...`."""
 
 import argparse
 import sys
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilesam.clicking import click_objects, print_table
 from mobilesam.download import download
 from mobilesam.errors import MobileSamError
 from mobilesam.evaluation import Example, coco_examples, compare, evaluate, held_out_scenes
 from mobilesam.predictor import Predictor
+from mobilesam.proposal_recall import evaluate_proposals
+from mobilesam.proposals import POINTS_PER_SIDE
 from mobilesam.sam import SAM
 
 
@@ -63,7 +66,27 @@ def _parser() -> argparse.ArgumentParser:
         parents=[model, pictures],
         help="mean IoU on held-out generated scenes or a COCO file",
     )
+    command.add_argument(
+        "--everything",
+        action="store_true",
+        help="how many objects are found without prompts instead",
+    )
+    command.add_argument(
+        "--points-per-side",
+        type=_count,
+        default=POINTS_PER_SIDE,
+        help=f"of the grid of --everything (default: {POINTS_PER_SIDE})",
+    )
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser(
+        "clicks",
+        parents=[model, pictures],
+        help="clicks that a good mask takes, with and without the mask before each of them",
+    )
+    command.add_argument("--objects", type=_count, default=300, help="at most (default: 300)")
+    command.add_argument("--clicks", type=_count, default=10, help="an object (default: 10)")
+    command.set_defaults(run=_clicks)
 
     command = commands.add_parser(
         "compare",
@@ -101,8 +124,21 @@ def _download(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     predictor = _predictor(options)
-    for label, number in evaluate(predictor, _examples(options)).rows():
+    examples = _examples(options)
+    scores = (
+        evaluate_proposals(predictor, examples, points_per_side=options.points_per_side)
+        if options.everything
+        else evaluate(predictor, examples)
+    )
+    for label, number in scores.rows():
         print(f"{label:48} {number:8.3f}" if number % 1 else f"{label:48} {number:8.0f}")
+
+
+def _clicks(options: argparse.Namespace) -> None:
+    scores = click_objects(
+        _predictor(options), _examples(options), objects=options.objects, clicks=options.clicks
+    )
+    print_table(scores)
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -549,7 +549,7 @@ def test_prompt_that_cannot_be_placed_is_refused_with_its_id_and_field(region, f
     ],
 )
 def test_labels_beyond_their_bounds_are_refused(labels):
-    with pytest.raises(PromptError, match="region 'p' has .* labels") as caught:
+    with pytest.raises(PromptError, match=r"region 'p' has .* labels") as caught:
         read(point(value={"x": 1, "y": 1, "keypointlabels": labels}))
     assert caught.value.reason == "Prompt has too many labels"
 

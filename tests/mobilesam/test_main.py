@@ -41,6 +41,15 @@ def test_evaluate_prints_the_same_numbers_twice(capsys):
     assert printed[:half] == printed[half:]
 
 
+def test_evaluate_everything_says_how_many_objects_are_found(capsys):
+    arguments = ["--checkpoint", "demo", "--device", "cpu", "--scenes", "1"]
+    assert main(["evaluate", *arguments, "--everything", "--points-per-side", "8"]) == 0
+    rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert float(rows["objects"]) > 0
+    assert 0 < float(rows["found, at an IoU of 0.75"]) <= float(rows["found, at an IoU of 0.5"])
+    assert 0 < float(rows["proposals that are objects, at 0.5"]) <= 1
+
+
 def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
     y, x = np.mgrid[0:256, 0:256]
     disc = np.hypot(x - 100, y - 100) < 40
@@ -65,6 +74,16 @@ def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
     assert lines["objects"] == "2"
     ellipse = float(lines["(an ellipse filling that box, mean IoU)"])
     assert ellipse == pytest.approx((1 + np.pi / 4) / 2, abs=0.02)
+
+
+def test_clicks_prints_the_same_table_twice(capsys):
+    arguments = ["--checkpoint", "demo", "--device", "cpu", "--objects", "2", "--clicks", "2"]
+    for _ in range(2):
+        assert main(["clicks", *arguments]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].startswith("| 2 objects, 2 clicks | to 85% | to 90% |")
+    assert "| with the mask before |" in "".join(printed)
+    assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
 
 
 def test_compare_prints_the_runtime_and_its_agreement(capsys):
