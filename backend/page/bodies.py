@@ -12,7 +12,7 @@ from backend.settings import MEGABYTE
 from mobilesam import ObjectPrompt
 
 MAX_POINTS = 200  # of one object
-FARTHEST_PX = 1e6  # of a point or a side; no image is that large
+FARTHEST_PX = 1e6  # of a point or a side; no image is that large, and no PNG may be
 MAX_OBJECTS = 100  # of one download
 MAX_PROMPT_BYTES = MEGABYTE
 MAX_DOWNLOAD_BYTES = 64 * MEGABYTE  # runs of all objects, as text
@@ -143,7 +143,7 @@ def _is_id(value: Any) -> bool:
 
 
 def _is_side(value: Any) -> bool:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value <= FARTHEST_PX
 
 
 def _is_point(value: Any) -> TypeGuard[list[float]]:

@@ -7,7 +7,6 @@ import pytest
 from fake_model import FakeMasks, FakePredictor, png
 
 from backend.brush import decode_brush
-from backend.demo import png_bytes
 from backend.errors import (
     BusyError,
     ImageError,
@@ -18,6 +17,7 @@ from backend.errors import (
     RequestTooLargeError,
 )
 from backend.images import ImageLoader
+from backend.sample_pictures import png_bytes
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
 from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING

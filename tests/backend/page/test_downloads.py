@@ -101,6 +101,7 @@ def test_other_kinds_of_download_are_not_there(client, masks):
         pytest.param({"name": None}, id="no-name"),
         pytest.param({"height": 0}, id="no-height"),
         pytest.param({"height": "30"}, id="height-as-text"),
+        pytest.param({"height": 1, "width": 1_000_001}, id="wider-than-a-png"),
         pytest.param({"width": 10**9}, id="beyond-max-pixels"),
         pytest.param({"objects": []}, id="no-objects"),
         pytest.param({"objects": [1]}, id="object-is-a-number"),
