@@ -165,8 +165,8 @@ def _wrong_field(name: str, fault: str) -> RequestError:
 
 def _context(body: dict[str, Any]) -> list[Any] | None:
     """Return the prompts of an interactive call, or None: a batch, or a task was opened."""
-    params = body.get("params") or {}
-    context = params.get("context") if isinstance(params, dict) else params
+    params = body.get("params")
+    context = params.get("context") if isinstance(params, dict) else params  # no dict: refused
     if context is None:
         return None
     regions = context.get("result") if isinstance(context, dict) else None

@@ -268,16 +268,7 @@ def _empty_prompt(region: _Region, shared_labels: Any, config: LabelingConfig) -
             remedy="send the name of an Image tag that takes its image from the task",
             reason="Prompt names an unknown Image tag",
         )
-    labels = region.value.get(region.type) or region.value.get("labels") or shared_labels or []
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise region.wrong("labels", labels, "not a list of strings")
-    if len(labels) > MOST_LABELS or sum(map(len, labels)) > LONGEST_LABELS:
-        raise PromptError(
-            f"{region.name} has {len(labels)} labels of {sum(map(len, labels))} characters, more "
-            f"than {MOST_LABELS} or {LONGEST_LABELS} characters",
-            remedy="prompt with fewer or shorter labels",
-            reason="Prompt has too many labels",
-        )
+    labels = _labels(region, shared_labels)
     item_index = region.fields.get("item_index")
     if item_index is not None and (type(item_index) is not int or item_index < 0):
         raise region.wrong("item_index", item_index, "not the number of a page")
@@ -285,6 +276,24 @@ def _empty_prompt(region: _Region, shared_labels: Any, config: LabelingConfig) -
     if type(image_rotation) not in (int, float) or not -360 <= image_rotation <= 360:
         raise region.wrong("image_rotation", image_rotation, "not degrees")
     return Prompt(to_name, item_index, tuple(labels), image_rotation)
+
+
+def _labels(region: _Region, shared_labels: Any) -> list[str]:
+    candidates = (region.value.get(region.type), region.value.get("labels"), shared_labels)
+    for labels in candidates:
+        if labels is not None and not (
+            isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+        ):
+            raise region.wrong("labels", labels, "not a list of strings")
+    labels = next((labels for labels in candidates if labels), [])
+    if len(labels) > MOST_LABELS or sum(map(len, labels)) > LONGEST_LABELS:
+        raise PromptError(
+            f"{region.name} has {len(labels)} labels of {sum(map(len, labels))} characters, more "
+            f"than {MOST_LABELS} or {LONGEST_LABELS} characters",
+            remedy="prompt with fewer or shorter labels",
+            reason="Prompt has too many labels",
+        )
+    return labels
 
 
 def _point(region: _Region) -> Point:

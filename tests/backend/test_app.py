@@ -178,6 +178,12 @@ def test_webhook_train_and_versions_answer_in_their_shapes(client):
             "Body's 'params.context' is not {'result': [regions]}",
             id="context-is-a-list",
         ),
+        pytest.param(
+            "/predict",
+            json.dumps(predict_body(params=False)).encode(),
+            "Body's 'params.context' is not {'result': [regions]}",
+            id="params-false",
+        ),
     ],
 )
 def test_bodies_of_another_shape_are_answered_400(client, path, data, reason):

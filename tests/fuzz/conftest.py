@@ -1,0 +1,3 @@
+"""Fixtures of the fuzz."""
+
+from fuzzed_service import service  # noqa: F401 - a fixture
