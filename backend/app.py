@@ -19,6 +19,7 @@ from backend.metrics import CONTENT_TYPE
 from backend.page.playground_routes import playground_blueprint
 from backend.page.routes import page_blueprint
 from backend.recording import record_requests
+from backend.request_body import FragileRequest
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
 
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend", static_folder=None)
     app.json = FastJson(app)
+    app.request_class = FragileRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     record_requests(app, segmenter.activity)
     _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)

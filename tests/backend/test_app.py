@@ -3,6 +3,7 @@ import io
 import json
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize
 
 from backend.activity import Activity
 from backend.app import create_app
@@ -297,6 +298,20 @@ def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
     assert response.json["error"].keys() == ERROR_FIELDS
     assert "MOBILESAM_MAX_REQUEST_MB" in response.json["error"]["remedy"]
     assert segmenter.asked == []
+
+
+@pytest.mark.parametrize("path", ["/predict", "/webhook", "/playground/masks"])
+@pytest.mark.parametrize("error", [ConnectionResetError(), InvalidChunkSize(b"x")], ids=repr)
+def test_body_that_breaks_off_is_refused(client, path, error):
+    class Broken(io.RawIOBase):
+        def read(self, *_):
+            raise error
+
+    response = client.post(
+        path, input_stream=Broken(), content_length=100, content_type="application/json"
+    )
+    assert response.status == "400 Body breaks off"
+    assert response.json["error"]["code"] == "bad_request"
 
 
 def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
