@@ -300,7 +300,7 @@ def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
     assert segmenter.asked == []
 
 
-@pytest.mark.parametrize("path", ["/predict", "/webhook", "/playground/masks"])
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
