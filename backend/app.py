@@ -4,49 +4,18 @@ Source: what Label Studio 1.23 sends and expects, recorded in tests/golden/label
 """
 
 import hmac
-import logging
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
-import orjson
 from flask import Flask, Response, jsonify, request
-from flask.json.provider import JSONProvider
-from werkzeug.exceptions import HTTPException
 
-from backend.errors import BackendError, BusyError, RequestError, UnauthorizedError
+from backend.activity import Activity
+from backend.answers import FastJson, answer_errors
+from backend.errors import RequestError, UnauthorizedError
+from backend.metrics import CONTENT_TYPE
+from backend.recording import record_requests
 from backend.segmenter import Segmenter
 from backend.settings import Settings
-from backend.transport import on_one_line
-
-log = logging.getLogger(__name__)
-
-REASON_CHARACTERS = 120  # of a status line; enough for every reason of `errors`
-
-
-class FastJson(JSONProvider):
-    """JSON through orjson: a click brings all regions of the task's draft along, megabytes of them.
-
-    It also refuses what the json module takes and nobody could write out again: a lone half of a
-    character beyond 16 bits, and bodies nested without end.
-    """
-
-    def dumps(self, obj: Any, **_: Any) -> str:
-        """Write an answer."""
-        return orjson.dumps(obj).decode()
-
-    def loads(self, s: str | bytes, **_: Any) -> Any:
-        """Read a body.
-
-        Raises:
-            ValueError: it is not JSON.
-        """
-        return orjson.loads(s)
-
-    def response(self, *args: Any, **kwargs: Any) -> Response:
-        """Make an answer, without a detour through text."""
-        content = orjson.dumps(self._prepare_response_obj(args, kwargs))
-        return Response(content, mimetype="application/json")
 
 
 def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
@@ -65,12 +34,12 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
+    record_requests(app, segmenter.activity)
     _add_protocol(app, segmenter)
+    _add_monitoring(app, segmenter.activity)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
-    app.register_error_handler(BackendError, _answer_error)
-    app.register_error_handler(HTTPException, _answer_http_exception)
-    app.register_error_handler(Exception, _answer_bug)
+    answer_errors(app)
     return app
 
 
@@ -121,6 +90,16 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
     @app.route("/versions", methods=["GET", "POST"])
     def versions() -> Response:
         return jsonify(versions=[segmenter.model_version])
+
+
+def _add_monitoring(app: Flask, activity: Activity) -> None:
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(activity.metrics.exposition(), content_type=CONTENT_TYPE)
+
+    @app.get("/activity")
+    def recent() -> Response:
+        return jsonify(activity.recent())
 
 
 # Reading requests
@@ -186,51 +165,3 @@ def _authentication(user: str, password: str) -> Callable[[], None]:
             )
 
     return check
-
-
-# Answering errors: one JSON shape, the reason in the status line too, no traceback
-
-
-def _error_response(status: int, code: str, reason: str, message: str, remedy: str) -> Response:
-    response = jsonify(error={"code": code, "reason": reason, "message": message, "remedy": remedy})
-    phrase = "".join(c if " " <= c <= "~" else "?" for c in reason)[:REASON_CHARACTERS]
-    response.status = f"{status} {phrase}"
-    return response
-
-
-def _answer_error(error: BackendError) -> Response:
-    # Label Studio never authorizes its webhooks: with Basic auth on, each of them ends here.
-    level = logging.DEBUG if request.path == "/webhook" else logging.WARNING
-    log.log(level, "%s %s: %s", request.method, request.path, on_one_line(str(error)))
-    response = _error_response(error.status, error.code, error.reason, error.message, error.remedy)
-    if isinstance(error, UnauthorizedError):
-        response.headers["WWW-Authenticate"] = 'Basic realm="MobileSAM backend"'
-    if isinstance(error, BusyError):
-        response.headers["Retry-After"] = "1"
-    return response
-
-
-def _answer_http_exception(error: HTTPException) -> Response:
-    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
-    response = _error_response(
-        status,
-        "http",
-        error.name,
-        error.description or error.name,
-        "see the README for the addresses that this service has",
-    )
-    for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
-            response.headers[name] = value
-    return response
-
-
-def _answer_bug(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _error_response(
-        500,
-        BackendError.code,
-        BackendError.reason,
-        f"an unexpected {type(error).__name__}",
-        "look into this service's log for the traceback, and report it",
-    )

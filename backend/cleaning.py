@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from backend.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Cleaning:
     min_island_px: int = 0
     min_hole_px: int = 0
     keep_clicked_parts: bool = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Clean as the settings say."""
+        return cls(
+            min_island_px=settings.min_island_px,
+            min_hole_px=settings.min_hole_px,
+            keep_clicked_parts=settings.keep_clicked_parts,
+        )
 
     def apply(
         self, mask: NDArray[np.bool_], inside_xy_px: Sequence[tuple[float, float]]

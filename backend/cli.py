@@ -1,4 +1,4 @@
-"""Command line of the service: `python -m backend serve | demo | warm | export-coco | ...`."""
+"""Command line of the service: `python -m backend serve | demo | connect | check | ...`."""
 
 import argparse
 import importlib
@@ -13,12 +13,14 @@ from backend.settings import Settings
 class Command(NamedTuple):
     """A command: `run` runs it, and `declare` declares its arguments, as "module:function".
 
-    The modules are imported for their own command only: torch alone takes seconds.
+    The modules are imported for their own command only: torch alone takes seconds. A command that
+    `reads_settings` by itself gets none: its own arguments come before the environment.
     """
 
     help: str
     run: str
     declare: str | None = None
+    reads_settings: bool = False
 
 
 COMMANDS = {
@@ -30,10 +32,27 @@ COMMANDS = {
         "Label Studio, the service and a project with pictures, connected",
         "backend.service_commands:demo",
     ),
+    "connect": Command(
+        "a project of yours: labeling config, backend and interactive preannotations, with a click",
+        "backend.adoption.commands:connect",
+        "backend.adoption.commands:declare_connect",
+        reads_settings=True,
+    ),
+    "check": Command(
+        "every link from the weights to a click, each ok or with what to do",
+        "backend.adoption.commands:check",
+        "backend.adoption.commands:declare_check",
+        reads_settings=True,
+    ),
     "warm": Command(
         "embed a project ahead of time, into MOBILESAM_CACHE_DIR or Redis",
         "backend.service_commands:warm",
         "backend.warm:declare_warm",
+    ),
+    "prelabel": Command(
+        "masks for a project's rectangles, or for everything, as predictions",
+        "backend.prelabeling.commands:prelabel",
+        "backend.prelabeling.commands:declare_prelabel",
     ),
     "export-coco": Command(
         "annotations of a project or an export file, as COCO or for YOLO",
@@ -60,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = COMMANDS[options.command]
     try:
-        settings = Settings.from_environment()
+        settings = None if chosen.reads_settings else Settings.from_environment()
         return int(_find(chosen.run)(options, settings))
     except SettingsError as error:
         print(f"error: wrong settings, {error.remedy}:\n{error.message}", file=sys.stderr)

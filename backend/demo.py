@@ -17,11 +17,12 @@ from PIL import Image
 from skimage import data
 
 from backend import projects
-from backend.brush import decode_brush
+from backend.adoption.clicks import click_through_label_studio, find_target
 from backend.child_process import ChildProcess, free_port
 from backend.errors import BackendError
 from backend.label_studio import LabelStudio
 from backend.label_studio_server import HOST, LabelStudioServer, install_label_studio
+from backend.labeling_config import parse_labeling_config
 from mobilesam.scenes import generate_scene
 
 HOME = Path(".label-studio")
@@ -133,8 +134,8 @@ def _run(stack: ExitStack, checkpoint: str, preferred_backend_port: int) -> None
     project_id = projects.open_project(server, TITLE, instruction=INSTRUCTION)
     tasks = projects.upload_pictures(server, project_id, _pictures())
     backend_id = projects.connect_backend(server, project_id, backend.url)
-    mask = _click_once(server, backend_id, tasks[COINS])
-    print(f"Test click through Label Studio: a mask of {mask.sum():,} pixels came back.\n")
+    area_px = _click_once(server, project_id, backend_id, tasks[COINS])
+    print(f"Test click through Label Studio: a mask of {area_px:,} pixels came back.\n")
     _announce(label_studio, project_id, backend.url)
     _watch(label_studio, backend)
 
@@ -161,27 +162,25 @@ def png_bytes(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _click_once(server: LabelStudio, backend_id: int, task_id: int) -> NDArray[np.bool_]:
+def _click_once(server: LabelStudio, project_id: int, backend_id: int, task_id: int) -> int:
     """Click a coin through Label Studio's API.
 
     Returns:
-        (H, W) mask that the backend answered, of the picture's size.
+        How many pixels the mask has that the backend answered.
 
     Raises:
-        BackendError: no such mask came back.
+        BackendError: no mask came back.
     """
     height, width = data.coins().shape
-    click = projects.key_point(COIN_XY, (height, width))
-    regions = projects.ask_backend(server, backend_id, task_id, [click])
-    for region in regions:
-        if region["type"] == "brushlabels":
-            mask = decode_brush(region["value"]["rle"], height, width)
-            if mask.any():
-                return mask
-    raise BackendError(
-        f"the test click on task {task_id} gave no mask but {len(regions)} regions",
-        remedy=f"read {HOME / 'backend.log'}",
-    )
+    coin_pct = 100 * COIN_XY[0] / width, 100 * COIN_XY[1] / height
+    config = parse_labeling_config(projects.describe_project(server, project_id).label_config)
+    target = find_target(config, {"id": task_id, "data": {}})
+    mask = click_through_label_studio(server, backend_id, target, [coin_pct])
+    if not mask.area_px:
+        raise BackendError(
+            f"the test click on task {task_id} gave no mask", remedy=f"read {HOME / 'backend.log'}"
+        )
+    return mask.area_px
 
 
 def _announce(label_studio: LabelStudioServer, project_id: int, backend_url: str) -> None:

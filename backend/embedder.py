@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from backend.cache import EmbeddingCache, EmbeddingKey
 from backend.recent import RecentMap
-from backend.stored_embeddings import StoredEmbeddings
+from backend.request_record import current_record
+from backend.step_times import StepTimes, collecting_steps, step, waiting_for
+from backend.stored_embeddings import StoredEmbedding, StoredEmbeddings
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
@@ -25,6 +27,13 @@ class _Job:
     result: Future[Embedding] = field(default_factory=Future)
     urgency: Urgency | None = None  # None: not queued yet
     has_begun: bool = False
+    steps_s: StepTimes = field(default_factory=dict)
+
+    def wait(self) -> Embedding:
+        """Return the result when it is there, or raise what the computation raised."""
+        current_record().tiers.append("encoder")
+        with waiting_for(self.steps_s):
+            return self.result.result()
 
 
 class Embedder:
@@ -47,7 +56,7 @@ class Embedder:
         self.stored = stored
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
-        self._looking: dict[EmbeddingKey, Future[Embedding | None]] = {}
+        self._looking: dict[EmbeddingKey, Future[StoredEmbedding | None]] = {}
         self._missed: RecentMap[EmbeddingKey, bool] = RecentMap(MISSES_KEPT)
         self._encoder = Workers("encoder", threads)
 
@@ -70,22 +79,28 @@ class Embedder:
                 return embedding
             job = self._pending.get(key) or _Job(compute)
             self._enter(key, job, Urgency.ANNOTATOR)
-        return job.result.result()
+        return job.wait()
 
     def find_kept(self, key: EmbeddingKey) -> Embedding | None:
         """Return an embedding that is in memory, or None, without waiting."""
-        return self.cache.get(key) if key in self.cache else None
+        embedding = self.cache.get(key) if key in self.cache else None
+        if embedding is not None:
+            current_record().tiers.append("memory")
+        return embedding
 
     def find_stored(self, key: EmbeddingKey) -> Embedding | None:
         """Return an embedding that any tier has or that is being computed, or None."""
         with self._lock:
             embedding = self.cache.get(key)
             if embedding is not None:
+                current_record().tiers.append("memory")
                 return embedding
             job = self._pending.get(key)
             if job is not None:
                 self._enter(key, job, Urgency.ANNOTATOR)
-        return self._look_up(key) if job is None else job.result.result()
+        if job is not None:
+            return job.wait()
+        return self._look_up(key)
 
     def load(self, key: EmbeddingKey) -> bool:
         """Bring an embedding into memory from a slower tier; say whether it is there or coming."""
@@ -123,28 +138,36 @@ class Embedder:
 
     def _look_up(self, key: EmbeddingKey) -> Embedding | None:
         """Look into the slower tiers, or wait for somebody else's look."""
-        mine: Future[Embedding | None] = Future()
+        found = self._look_up_once(key)
+        if found is None:
+            return None
+        current_record().tiers.append(found.tier)
+        return found.embedding
+
+    def _look_up_once(self, key: EmbeddingKey) -> StoredEmbedding | None:
+        mine: Future[StoredEmbedding | None] = Future()
         with self._lock:
             if self._missed.get(key):
                 return None
             looking = self._looking.setdefault(key, mine)
         if looking is not mine:
-            return looking.result()
-        embedding: Embedding | None = None
+            with step("load"):
+                return looking.result()
+        found: StoredEmbedding | None = None
         try:
-            embedding = self.stored.get(key)
+            found = self.stored.find(key)
         except BaseException as error:
             mine.set_exception(error)
             raise
         finally:
             with self._lock:
                 del self._looking[key]
-                if embedding is not None:
-                    self.cache.put(key, embedding)
+                if found is not None:
+                    self.cache.put(key, found.embedding)
                 else:
                     self._missed.put(key, True, lifetime_s=MISS_TRUSTED_S)
-        mine.set_result(embedding)
-        return embedding
+        mine.set_result(found)
+        return found
 
     def _enter(self, key: EmbeddingKey, job: _Job, urgency: Urgency) -> None:
         """Queue a job, or queue it once more in front; the encoder skips whichever comes later."""
@@ -160,7 +183,8 @@ class Embedder:
                 return
             job.has_begun = True
         try:
-            embedding = job.compute()
+            with collecting_steps(job.steps_s):
+                embedding = job.compute()
         except BaseException as error:  # noqa: BLE001 - it is handed to those who wait
             with self._lock:
                 del self._pending[key]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.step_times import step
 from mobilesam import Embedding, Predictor
 
 GATHER_S = 0.003  # that a batch waits for images that are being decoded; an encode takes as long
@@ -67,11 +68,12 @@ class EncodeBatches:
                 if mine is not None:
                     self._waiting.append(mine)
                 self._changed.notify_all()
-        while not mine.result.done():
-            with self._encoding:
-                if not mine.result.done():
-                    self._encode(self._gather())
-        return mine.result.result()
+        with step("encode"):
+            while not mine.result.done():
+                with self._encoding:
+                    if not mine.result.done():
+                        self._encode(self._gather())
+            return mine.result.result()
 
     def _gather(self) -> list[_Waiting]:
         """Take those that wait, after a moment for those that are about to."""

@@ -19,6 +19,7 @@
     │   └── RegionError                    one region of it
     ├── BusyError                     503  more clicks at once than there is room for
     └── LabelStudioError              502  Label Studio's API refused or did not answer
+        └── LabelStudioRefusalError        it says that the call was wrong, and did nothing
 
 Label Studio shows nobody the body of an error, only (sometimes) the status line's reason phrase.
 So each error carries both: `reason`, a few words for the status line, and `message` with `remedy`,
@@ -179,3 +180,7 @@ class LabelStudioError(BackendError):
     status = 502
     code = "label_studio"
     reason = "Label Studio call failed"
+
+
+class LabelStudioRefusalError(LabelStudioError):
+    """Label Studio's API answered 4xx: the call was wrong, and nothing came of it."""

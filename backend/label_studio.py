@@ -14,7 +14,8 @@ import httpx
 import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
-from backend.errors import LabelStudioError
+from backend.api_faults import refusal_remedy
+from backend.errors import LabelStudioError, LabelStudioRefusalError
 from backend.settings import Settings
 from backend.transport import (
     ERROR_BYTES,
@@ -30,6 +31,7 @@ from backend.transport import (
 
 EXCHANGE_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 60.0
+SHORT_LIVED = "short-lived access token"
 ACCESS_LIFETIME_S = 300.0
 RENEW_BEFORE_S = 30.0
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
@@ -72,6 +74,12 @@ class LabelStudio:
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
         return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
 
+    @property
+    def token_kind(self) -> str:
+        """What kind of token it is, in Label Studio's words."""
+        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
+        return kinds.get(self._kind, SHORT_LIVED)
+
     def get_json(self, path: str, *, timeout_s: float | None = None) -> Any:
         """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
 
@@ -80,13 +88,22 @@ class LabelStudio:
             timeout_s: of each step of the call; a minute if not given.
 
         Raises:
-            LabelStudioError: it refused, or did not answer with JSON.
+            LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
+            LabelStudioError: it refused otherwise, or did not answer with JSON.
         """
         return self._json("GET", path, timeout_s=timeout_s)
 
     def post_json(self, path: str, payload: Any) -> Any:
         """Send JSON to the API and return what it answers; raises like `get_json`."""
         return self._json("POST", path, payload)
+
+    def patch_json(self, path: str, payload: Any) -> Any:
+        """Change some fields of what is at a path; raises like `get_json`."""
+        return self._json("PATCH", path, payload)
+
+    def delete(self, path: str) -> None:
+        """Delete what is at a path; raises like `get_json`."""
+        self._json("DELETE", path)
 
     def _json(
         self, method: str, path: str, payload: Any = None, timeout_s: float | None = None
@@ -97,17 +114,18 @@ class LabelStudio:
                 method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
             )
             if response.is_success:
-                return response.json()
+                return response.json() if response.content else None
         except (httpx.HTTPError, ValueError) as error:
             raise self.unreachable(f"did not answer {place} ({error})") from error
         answer = Answer(response.status_code, response.headers, response.content[:ERROR_BYTES])
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise self.refused(answer)
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
-        raise LabelStudioError(
+        kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
+        raise kind(
             f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
-            + on_one_line(said[:500]),
-            remedy="check that the project exists and that the token's user may change it",
+            + on_one_line(said[:500].rstrip(".")),
+            remedy=refusal_remedy(answer.status, said),
         )
 
     def close(self) -> None:
@@ -147,7 +165,6 @@ class LabelStudio:
     def refused(self, answer: Answer) -> LabelStudioError:
         """Explain a 401 of this server."""
         detail = on_one_line((answer.field("detail") or "without a reason")[:200])
-        kinds = {"refresh": "personal access token", "legacy": "legacy token"}
         remedy = self._token_remedy()
         short = f"{'check' if self._token_is_set else 'set'} LABEL_STUDIO_API_KEY"
         if "legacy token authentication has been disabled" in detail:
@@ -156,8 +173,7 @@ class LabelStudio:
                 short = "LABEL_STUDIO_API_KEY is a legacy token, these are off"
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} answered 401 ({detail}) "
-            f"to the {kinds.get(self._kind, 'short-lived access token')} "
-            f"from {self._token_source}",
+            f"to the {self.token_kind} from {self._token_source}",
             remedy=remedy,
             reason=f"401 from Label Studio, {short}",
         )

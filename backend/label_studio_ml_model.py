@@ -18,9 +18,10 @@ from label_studio_ml.exceptions import AnswerException
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.errors import BackendError
+from backend.recording import begin_record, end_record, forget_record
+from backend.request_record import Fault, RequestRecord
 from backend.segmenter import Segmenter
 from backend.settings import Settings
-from backend.transport import on_one_line
 
 Result = TypeVar("Result")
 
@@ -46,13 +47,14 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
     ) -> None:
         super().__init__(label_config, train_output, **options)
         if label_config:
-            _explained(
+            _recorded(
+                "/setup",
                 lambda: _SEGMENTER.set_up(
                     project=_project(),
                     label_config=label_config,
                     hostname=self.hostname or None,
                     access_token=self.access_token or None,
-                )
+                ),
             )
 
     def predict(self, tasks: list[dict[str, Any]], **params: Any) -> list[dict[str, Any]]:
@@ -66,13 +68,14 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
             AnswerException: what kept a prompt from being answered, with its status.
         """
         context = params.get("context")
-        return _explained(
+        return _recorded(
+            "/predict",
             lambda: _SEGMENTER.predict(
                 tasks=tasks,
                 project=_project(),
                 label_config=_body().get("label_config") or self.label_config or "",
                 context=None if context is None else context["result"],
-            )
+            ),
         )
 
 
@@ -84,19 +87,30 @@ def _project() -> str:
     return str(_body().get("project") or "")
 
 
-def _explained(call: Callable[[], Result]) -> Result:
-    """Call, and turn our errors into those that label-studio-ml answers with their status.
+def _recorded(path: str, call: Callable[[], Result]) -> Result:
+    """Call, log it, and turn errors into those that label-studio-ml answers with their status.
 
     Without a `traceback` of ours it would send its own to the client.
     """
+    record = RequestRecord(method="POST", path=path, route=path)
+    begin_record(record)
+    status = int(HTTPStatus.OK)
     try:
         return call()
-    except BackendError as error:
-        log.warning("%s", on_one_line(str(error)))
-        result = {"code": error.code, "remedy": error.remedy, "traceback": None}
-        raise AnswerException(error.status, error.message, result) from None
     except Exception as error:
-        log.exception("an unexpected error")
-        message = f"an unexpected {type(error).__name__}; look into the log of this service"
-        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
-        raise AnswerException(status, message, {"traceback": None}) from None
+        status = BackendError.status
+        if isinstance(error, BackendError):
+            status = error.status
+        else:
+            log.exception("request=%s failed", record.request_id)
+        record.fault = fault = Fault.of(error)
+        result = {
+            "code": fault.code,
+            "remedy": fault.remedy,
+            "request_id": record.request_id,
+            "traceback": None,
+        }
+        raise AnswerException(status, fault.message, result) from None
+    finally:
+        end_record(record, status, _SEGMENTER.activity)
+        forget_record()

@@ -38,11 +38,22 @@ class ImageTag:
 
 @dataclass(frozen=True)
 class PromptControl:
-    """A control of key points or rectangles on one image; a smart one's regions are prompts."""
+    """A control of key points or rectangles on one image; a smart one's regions are prompts.
+
+    `labels_control` and `labels` are as for `MaskControl`.
+    """
 
     name: str
     to_name: str
     is_smart: bool
+    region_type: str
+    labels_control: str | None
+    labels: tuple[str, ...] | None
+
+    @property
+    def clicks_labels(self) -> list[tuple[str, ...]]:
+        """The labels that a click can bring along: each one, or none."""
+        return [(label,) for label in self.labels or ()] or [()]
 
 
 @dataclass(frozen=True)
@@ -90,10 +101,11 @@ class LabelingConfig:
         """Check that at least one image can be prompted and can take the masks.
 
         Raises:
-            LabelingConfigError: no smart control, or nothing that takes masks on an image that has
-                one.
+            LabelingConfigError: no smart control, nothing that takes masks on an image that has
+                one, or no label that both know.
         """
-        prompted = [control.to_name for control in self.prompt_controls if control.is_smart]
+        smart = [control for control in self.prompt_controls if control.is_smart]
+        prompted = [control.to_name for control in smart]
         if not prompted:
             image = next(iter(self.images))
             raise LabelingConfigError(
@@ -103,8 +115,26 @@ class LabelingConfig:
                 f"<RectangleLabels name='rectangle' toName={image!r} smart='true'> with the labels",
                 reason="No smart KeyPointLabels or RectangleLabels in the labeling config",
             )
-        if not {control.to_name for control in self.mask_controls}.intersection(prompted):
+        masked = {control.to_name for control in self.mask_controls}
+        if not masked.intersection(prompted):
             self.mask_control(prompted[0], ())  # raises, naming the image
+        usable = [control for control in smart if control.to_name in masked]
+        if not any(self.known_labels(control) for control in usable):
+            self.mask_control(usable[0].to_name, usable[0].clicks_labels[0])  # raises, naming it
+
+    def known_labels(self, control: PromptControl) -> list[tuple[str, ...]]:
+        """The labels of a prompting control that masks on its image can have, one by one.
+
+        A control without labels prompts with `()`, and so does one whose labels come with each
+        task, since only the task knows them.
+        """
+        return [labels for labels in control.clicks_labels if self.takes(control.to_name, labels)]
+
+    def takes(self, to_name: str, labels: tuple[str, ...]) -> bool:
+        """Whether some control on this image takes a mask with these labels."""
+        return any(
+            control.to_name == to_name and control.takes(labels) for control in self.mask_controls
+        )
 
     def mask_control(
         self, to_name: str, labels: tuple[str, ...], *, output: str = "auto"
@@ -189,9 +219,17 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
     return LabelingConfig(
         images=images,
         prompt_controls=tuple(
-            PromptControl(control.name, control.to_name, control.is_smart)
+            PromptControl(
+                control.name,
+                control.to_name,
+                control.is_smart,
+                control.region_type,
+                labels_control,
+                labels,
+            )
             for control in controls
             if control.region_type in PROMPT_KINDS
+            for labels_control, labels in _labelled_by(control, controls)
         ),
         mask_controls=tuple(
             mask_control
@@ -229,17 +267,23 @@ class _Control(NamedTuple):
 
 def _mask_controls(control: _Control, controls: list[_Control]) -> list[MaskControl]:
     """Join a control that takes masks with each control that can label them."""
-    labelled_by: list[tuple[str | None, tuple[str, ...] | None]] = [(control.name, control.labels)]
-    if MASK_LABELS[control.region_type] == "shared":
-        labelled_by = [
-            (other.name, other.labels)
-            for other in controls
-            if other.region_type == "labels" and other.to_name == control.to_name
-        ] or [(None, ())]
     return [
         MaskControl(control.name, control.to_name, control.region_type, labels_control, labels)
-        for labels_control, labels in labelled_by
+        for labels_control, labels in _labelled_by(control, controls)
     ]
+
+
+def _labelled_by(
+    control: _Control, controls: list[_Control]
+) -> list[tuple[str | None, tuple[str, ...] | None]]:
+    """Names and labels of the controls that label another one's regions; None: none does."""
+    if control.region_type.endswith("labels"):
+        return [(control.name, control.labels)]
+    return [
+        (other.name, other.labels)
+        for other in controls
+        if other.region_type == "labels" and other.to_name == control.to_name
+    ] or [(None, ())]
 
 
 def _not_xml(why: str) -> LabelingConfigError:

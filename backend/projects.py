@@ -1,29 +1,21 @@
 """Label Studio projects in which a click gives a mask: config, pictures, connected backend."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import httpx
 from label_studio_sdk.core.api_error import ApiError
 
+from backend.api_faults import explained
 from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
-from backend.transport import (
-    ERROR_BYTES,
-    Answer,
-    BodyTooLargeError,
-    Deadline,
-    TransportError,
-    exchange,
-    on_one_line,
-    without_secrets,
-)
+from backend.ml_backends import BACKEND_TITLE, list_backends, register_backend, remove_backend
+from backend.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
 
 UPLOAD_TIMEOUT_S = 60.0
-BACKEND_TITLE = "MobileSAM"
+PROJECTS_LISTED = 100
 
 # With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
 # Without smart="false" B would pick a smart brush, which draws nothing and prompts nothing.
@@ -71,7 +63,7 @@ def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
     Raises:
         LabelStudioError: Label Studio refused or did not answer, as from all functions here.
     """
-    with _explained(server, f"open the project {title!r}"):
+    with explained(server, f"open the project {title!r}"):
         project: Any
         for project in server.api.projects.list():
             if project.title == title:
@@ -93,7 +85,7 @@ def create_project(
     Returns:
         The project's id.
     """
-    with _explained(server, f"create the project {title!r}"):
+    with explained(server, f"create the project {title!r}"):
         project: Any = server.api.projects.create(
             title=title,
             label_config=labeling_config,
@@ -104,16 +96,34 @@ def create_project(
 
 
 class Project(NamedTuple):
-    """What is needed to work on all tasks of a project."""
+    """What is needed to work on a project; `key` is its name in Label Studio's requests to us."""
 
+    id: int
+    title: str
     label_config: str
     task_count: int
+    key: str
 
 
 def describe_project(server: LabelStudio, project_id: int) -> Project:
     """Ask for a project's labeling config and the number of its tasks."""
-    project = server.get_json(f"/api/projects/{project_id}/")
-    return Project(project.get("label_config") or "", project.get("task_number") or 0)
+    return _project(server.get_json(f"/api/projects/{project_id}/"))
+
+
+def list_projects(server: LabelStudio) -> list[Project]:
+    """List the projects that the token's user sees, newest first; at most `PROJECTS_LISTED`."""
+    answer = server.get_json(f"/api/projects/?page_size={PROJECTS_LISTED}")
+    return [_project(fields) for fields in answer["results"]]
+
+
+def save_labeling_config(server: LabelStudio, project_id: int, labeling_config: str) -> None:
+    """Give a project another labeling config.
+
+    Raises:
+        LabelStudioError: it does not fit the annotations that the project has, or is not one.
+    """
+    with explained(server, f"save the labeling config of project {project_id}"):
+        server.api.projects.update(project_id, label_config=labeling_config)
 
 
 def upload_pictures(
@@ -183,51 +193,11 @@ def connect_backend(server: LabelStudio, project_id: int, backend_url: str) -> i
     Returns:
         The id of Label Studio's record of the backend.
     """
-    with _explained(server, f"connect the backend at {backend_url}"):
-        ours = [
-            known
-            for known in server.api.ml.list(project=project_id)
-            if known.title == BACKEND_TITLE
-        ]
-        for known in ours:
-            if known.url == backend_url:
-                server.api.ml.update(
-                    known.id, project=project_id, url=backend_url, is_interactive=True
-                )
-                return int(known.id)
-        for known in ours:
-            _disconnect(server, project_id, known.id, known.url)
-        created = server.api.ml.create(
-            project=project_id, url=backend_url, title=BACKEND_TITLE, is_interactive=True
-        )
-        return int(created.id)
-
-
-def ask_backend(
-    server: LabelStudio, backend_id: int, task_id: int, prompts: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Send prompts through Label Studio to the backend, as the browser does after a click.
-
-    Args:
-        server: where the task is.
-        backend_id: from `connect_backend`.
-        task_id: of the task that was clicked.
-        prompts: key points or rectangles as Label Studio's regions.
-
-    Returns:
-        The regions that the backend answered.
-    """
-    with _explained(server, f"pass a click on task {task_id} to the backend"):
-        answer = server.api.ml.with_raw_response.predict_interactive(
-            backend_id, task=task_id, context={"result": prompts}
-        ).response.json()
-    if "errors" in answer:
-        raise LabelStudioError(
-            f"a click on task {task_id} failed: "
-            + on_one_line("; ".join(map(str, answer["errors"]))),
-            remedy="read the backend's log",
-        )
-    return list((answer["data"] or {}).get("result", []))
+    known = list_backends(server, project_id)
+    for record in known:
+        if record.title == BACKEND_TITLE and not record.is_at(backend_url):
+            remove_backend(server, project_id, record)
+    return register_backend(server, project_id, backend_url, known=known).id
 
 
 def key_point(xy: tuple[float, float], size_hw: tuple[int, int]) -> dict[str, Any]:
@@ -255,8 +225,19 @@ def key_point(xy: tuple[float, float], size_hw: tuple[int, int]) -> dict[str, An
     }
 
 
+def _project(fields: dict[str, Any]) -> Project:
+    created = datetime.fromisoformat(fields["created_at"])
+    return Project(
+        id=int(fields["id"]),
+        title=fields.get("title") or "",
+        label_config=fields.get("label_config") or "",
+        task_count=fields.get("task_number") or 0,
+        key=f"{fields['id']}.{int(created.timestamp())}",
+    )
+
+
 def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
-    with _explained(server, f"take {len(files)} pictures"):
+    with explained(server, f"take {len(files)} pictures"):
         answer = exchange(
             "POST",
             f"{server.url}{path}",
@@ -275,50 +256,10 @@ def _tasks_by_picture(
 ) -> dict[str, int]:
     tasks: dict[str, int] = {}
     task: Any
-    with _explained(server, f"list the tasks of project {project_id}"):
+    with explained(server, f"list the tasks of project {project_id}"):
         for task in server.api.tasks.list(project=project_id):
             # Label Studio stores an upload as /data/upload/<project>/<8 hex>-<name>.
             name = str(task.data.get("image", "")).rpartition("/")[2].partition("-")[2]
             if name in pictures:
                 tasks[name] = int(task.id)
     return tasks
-
-
-def _disconnect(server: LabelStudio, project_id: int, backend_id: int, backend_url: str) -> None:
-    server.api.ml.delete(backend_id)
-    # Label Studio made it with the backend and keeps calling it.
-    for webhook in server.api.webhooks.list(project=str(project_id)):
-        if webhook.url == f"{backend_url}/webhook":
-            server.api.webhooks.delete(webhook.id)
-
-
-@contextmanager
-def _explained(server: LabelStudio, task: str) -> Iterator[None]:
-    try:
-        yield
-    except ApiError as error:
-        detail = on_one_line(_detail(error.body))
-        raise LabelStudioError(
-            f"Label Studio at {without_secrets(server.url)} answered {error.status_code} "
-            f"({detail}) when asked to {task}",
-            remedy=_remedy(detail),
-        ) from error
-    except (httpx.HTTPError, TransportError, BodyTooLargeError) as error:
-        raise server.unreachable(f"did not {task} ({error})") from error
-
-
-def _detail(body: Any) -> str:
-    """What Label Studio's JSON error says; the body itself if it is none."""
-    if not isinstance(body, dict):
-        return str(body)[:500]
-    errors = body.get("validation_errors") or {}
-    return "; ".join([str(body.get("detail", "")), *map(str, errors.values())]).strip("; ")
-
-
-def _remedy(detail: str) -> str:
-    if "reserved network address" in detail:
-        return (
-            "start Label Studio with LABEL_STUDIO_USE_DEFAULT_BANNED_SUBNETS=false, "
-            "so that it accepts backends on private addresses"
-        )
-    return "mend what it names and try again"

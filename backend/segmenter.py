@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.embedder import Embedder
@@ -19,7 +20,9 @@ from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
+from backend.request_record import current_record
 from backend.settings import MEGABYTE, Settings
+from backend.step_times import step
 from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
@@ -46,6 +49,8 @@ def load_predictor(settings: Settings) -> Predictor:
 class Segmenter:
     """Answers Label Studio's requests; safe under threads, holds no current image.
 
+    `activity` tells what it has done.
+
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
@@ -53,6 +58,7 @@ class Segmenter:
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
         self._predictor = predictor
+        self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         batches = EncodeBatches(predictor)
         self._embedder = Embedder(
@@ -65,16 +71,13 @@ class Segmenter:
             batches,
             ImageLoader(settings, self._connections),
             self._embedder,
+            self.activity,
             max_pixels=settings.max_pixels,
             max_waiting=settings.threads - max(1, settings.threads // 8),
         )
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._cleaning = Cleaning(
-            min_island_px=settings.min_island_px,
-            min_hole_px=settings.min_hole_px,
-            keep_clicked_parts=settings.keep_clicked_parts,
-        )
+        self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
 
@@ -99,10 +102,19 @@ class Segmenter:
         )
         return cls(predictor, settings)
 
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all embeddings are in the tiers; say whether that was in time."""
+        return self._embedder.stored.flush(timeout_s)
+
     def close(self) -> None:
-        """End all connections; for tests, a service ends with its process."""
+        """End all connections; for tests and commands, a service ends with its process."""
         self._embedder.stored.close()
         self._connections.close()
+
+    @property
+    def images(self) -> TaskImages:
+        """What gives the embeddings of tasks' images."""
+        return self._images
 
     @property
     def model_version(self) -> str:
@@ -158,6 +170,7 @@ class Segmenter:
         Raises:
             BackendError: anything that kept a prompt from being answered.
         """
+        current_record().concerns(project, tasks)
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -188,8 +201,9 @@ class Segmenter:
     def _answer(
         self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
     ) -> dict[str, Any]:
-        started = time.perf_counter()
+        record = current_record()
         prompts = read_prompts(context, config, output=self._output)
+        record.prompted(prompts)
         # Before any image is fetched: what cannot be answered anyway.
         controls = [
             config.mask_control(prompt.to_name, prompt.labels, output=self._output)
@@ -201,20 +215,15 @@ class Segmenter:
             mask, score = self._segment(task, project, config, prompt)
             if mask.any():
                 scores.append(score)
-                regions += mask_regions(
-                    mask,
-                    control=control,
-                    prompt=prompt,
-                    score=score,
-                    polygon_tolerance_px=self._polygon_tolerance_px,
-                )
-        log.info(
-            "task %s: %d prompts, %d masks, %.0f ms",
-            task["id"],
-            len(prompts),
-            len(scores),
-            1000 * (time.perf_counter() - started),
-        )
+                with step("codec"):
+                    regions += mask_regions(
+                        mask,
+                        control=control,
+                        prompt=prompt,
+                        score=score,
+                        polygon_tolerance_px=self._polygon_tolerance_px,
+                    )
+        record.masks = len(scores)
         return {
             "model_version": self.model_version,
             "score": float(np.mean(scores)) if scores else 0.0,
@@ -231,15 +240,16 @@ class Segmenter:
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
-        masks = self._predictor.predict_object(
-            embedding,
-            points_xy=points_xy_px,
-            point_labels=prompt.point_labels,
-            box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
-        )
-        clicks = zip(points_xy_px, prompt.points, strict=True)
-        inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-        return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+        with step("mask"):
+            masks = self._predictor.predict_object(
+                embedding,
+                points_xy=points_xy_px,
+                point_labels=prompt.point_labels,
+                box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+            )
+            clicks = zip(points_xy_px, prompt.points, strict=True)
+            inside_xy_px = [xy for xy, point in clicks if point.is_positive]
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

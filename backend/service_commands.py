@@ -22,7 +22,7 @@ def serve(_arguments: argparse.Namespace, settings: Settings) -> int:
         The exit status.
     """
     try:
-        _fetch_weights(settings)
+        fetch_weights(settings)
         if settings.checkpoint == "demo":
             print(f"*** DEMO WEIGHTS: {DEMO_NOTICE}", file=sys.stderr)
         run_server(settings)
@@ -32,7 +32,12 @@ def serve(_arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _fetch_weights(settings: Settings) -> None:
+def fetch_weights(settings: Settings) -> None:
+    """Have the weights of the settings here.
+
+    Raises:
+        MobileSamError: they are not here and cannot be had; says what else can be done.
+    """
     if settings.checkpoint == "official":
         try:
             download()
@@ -57,7 +62,7 @@ def warm(arguments: argparse.Namespace, settings: Settings) -> int:
     check_warm(settings)
     started = time.monotonic()
     try:
-        _fetch_weights(settings)
+        fetch_weights(settings)
         counts = run_warm(settings, project_id=arguments.project, workers=arguments.workers)
     except MobileSamError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,14 +4,16 @@ import functools
 import hashlib
 import logging
 import re
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from backend.cache import ByteStore, CacheState, EmbeddingKey
 from backend.disk_cache import DiskCache
 from backend.redis_cache import RedisCache
 from backend.settings import MEGABYTE, Settings
+from backend.step_times import step
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding, EmbeddingBytesError, Predictor
 
@@ -21,6 +23,13 @@ HOUR_S = 3600
 _NAME_BYTES = hashlib.sha256().digest_size
 
 log = logging.getLogger(__name__)
+
+
+class StoredEmbedding(NamedTuple):
+    """What a slow tier had, and the name of that tier."""
+
+    embedding: Embedding
+    tier: str
 
 
 class StoredEmbeddings:
@@ -56,21 +65,27 @@ class StoredEmbeddings:
             stores.append(RedisCache(settings.redis_url, expire_s=settings.redis_hours * HOUR_S))
         return cls(stores, predictor.pack, predictor.unpack)
 
-    def get(self, key: EmbeddingKey) -> Embedding | None:
+    def find(self, key: EmbeddingKey) -> StoredEmbedding | None:
         """Look into each tier; what a slower one has is put into the faster ones."""
         name = _name(*key)
         for number, store in enumerate(self._stores):
-            entry = store.get(name)
+            with step("load"):
+                entry = store.get(name)
+                embedding = None if entry is None else self._opened(name, entry)
             if entry is None:
                 continue
-            embedding = self._opened(name, entry)
             if embedding is not None:
                 for faster in self._stores[:number]:
                     self._later(functools.partial(faster.put, name, entry))
-                return embedding
+                return StoredEmbedding(embedding, store.name)
             log.info("a damaged entry is removed from the %s cache", store.name)
             store.remove(name)
         return None
+
+    def get(self, key: EmbeddingKey) -> Embedding | None:
+        """Return what the fastest tier that has an embedding holds, or None."""
+        found = self.find(key)
+        return None if found is None else found.embedding
 
     def put(self, key: EmbeddingKey, embedding: Embedding) -> None:
         """Write an embedding to all tiers in the background, unless many wait already."""
@@ -113,6 +128,14 @@ class StoredEmbeddings:
     def state(self) -> dict[str, CacheState]:
         """Return the numbers of each tier, by its name."""
         return {store.name: store.state() for store in self._stores}
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until what `put` was given before is written; say whether that was in time."""
+        if self._writer is None:
+            return True
+        written = threading.Event()
+        self._writer.submit(Urgency.UPCOMING, written.set)  # behind all that waits
+        return written.wait(timeout_s)
 
     def close(self) -> None:
         """End the tiers' threads and connections."""

@@ -2,12 +2,15 @@
 
 import functools
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.activity import Activity
 from backend.cache import EmbeddingKey
 from backend.decoding import decode_image
 from backend.embedder import Embedder
@@ -16,11 +19,9 @@ from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.images import ImageLoader
 from backend.labeling_config import ImageTag
 from backend.recent import RecentMap
-from backend.transport import on_one_line
+from backend.step_times import observing_steps, step
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding
-
-log = logging.getLogger(__name__)
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
@@ -41,6 +42,8 @@ class TaskImages:
         batches: encode.
         loader: fetches.
         embedder: keeps, and computes what is not kept.
+        activity: is told how long fetching, decoding and encoding took, whoever it was for, and
+            what could not be prepared.
         max_pixels: largest image that is decoded.
         max_waiting: clicks that may wait for an image at once, so that some threads are always left
             for those that need not.
@@ -52,6 +55,7 @@ class TaskImages:
         batches: EncodeBatches,
         loader: ImageLoader,
         embedder: Embedder,
+        activity: Activity,
         *,
         max_pixels: int,
         max_waiting: int,
@@ -60,6 +64,7 @@ class TaskImages:
         self._batches = batches
         self._loader = loader
         self._embedder = embedder
+        self._activity = activity
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
@@ -94,15 +99,16 @@ class TaskImages:
                 remedy="click again in a moment; if it lasts, look into the log for slow images",
             )
         try:
-            embedding = None if key is None else self._embedder.find_stored(key)
-            if embedding is None:
-                embedding = self._embedder.find(*self._fetch_once(place))
-            return embedding
+            with self._activity.metrics.waiting_click():
+                embedding = None if key is None else self._embedder.find_stored(key)
+                if embedding is None:
+                    embedding = self._embedder.find(*self._fetch_once(place))
+                return embedding
         finally:
             self._waiting_room.release()
 
     def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
-        """Start embedding a task's (first) image in the background; errors are only logged."""
+        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
         if self._background.waiting(urgency) < MAX_WAITING[urgency]:
             job = functools.partial(self._prepare, task, tag, project, urgency)
             self._background.submit(urgency, job)
@@ -110,15 +116,30 @@ class TaskImages:
     def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         if urgency is Urgency.UPCOMING and self._embedder.is_busy():
             return
+
+        def tell(error: Exception) -> None:
+            is_guess = urgency is Urgency.UPCOMING
+            self._activity.unprepared(error, task_id=task["id"], project=project, is_guess=is_guess)
+
         try:
             place = (project, task["id"], image_address(task, tag, None))
             key = self._addresses.get(_shortened(place))
             if key is None or not self._embedder.load(key):
-                self._embedder.prepare(*self._fetch_once(place), urgency)
+                key, compute = self._fetch_once(place)
+                compute = functools.partial(self._compute_unasked, compute, tell)
+                self._embedder.prepare(key, compute, urgency)
         except BackendError as error:
-            # Nobody has seen an upcoming task yet; its fault is told when somebody opens it.
-            level = logging.DEBUG if urgency is Urgency.UPCOMING else logging.WARNING
-            log.log(level, "task %s cannot be prepared: %s", task["id"], on_one_line(str(error)))
+            tell(error)
+
+    @staticmethod
+    def _compute_unasked(
+        compute: Callable[[], Embedding], tell: Callable[[Exception], None]
+    ) -> Embedding:
+        try:
+            return compute()
+        except Exception as error:
+            tell(error)
+            raise
 
     def _fetch_once(self, place: Place) -> Fetched:
         """Fetch an image, or wait for the fetch that somebody else has begun."""
@@ -126,7 +147,8 @@ class TaskImages:
         with self._lock:
             running = self._fetching.setdefault(place, mine)
         if running is not mine:
-            return running.result()
+            with step("fetch"):
+                return running.result()
         try:
             fetched = self._fetch(place)
         except BaseException as error:
@@ -141,18 +163,21 @@ class TaskImages:
 
     def _fetch(self, place: Place) -> Fetched:
         project, task_id, address = place
-        data = self._loader.fetch(address, task_id=task_id, project=project)
+        with observing_steps(self._activity.metrics.observe_step), step("fetch"):
+            data = self._loader.fetch(address, task_id=task_id, project=project)
         key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
         # What an address held is remembered, so that the next click on it fetches nothing.
         self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
 
-        decode = functools.partial(
-            decode_image, data, name=f"image of task {task_id}", max_pixels=self._max_pixels
-        )
+        @step("decode")
+        def decode() -> NDArray[np.uint8]:
+            name = f"image of task {task_id}"
+            return decode_image(data, name=name, max_pixels=self._max_pixels)
 
         def compute() -> Embedding:
             # Twice as many fit into memory, and masks do not differ before and after a restart.
-            return self._batches.embed(decode).in_half_precision()
+            with observing_steps(self._activity.metrics.observe_step):
+                return self._batches.embed(decode).in_half_precision()
 
         return key, compute
 

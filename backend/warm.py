@@ -5,11 +5,11 @@ import functools
 import hashlib
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,6 @@ from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 
 FAULTS_SHOWN = 20  # the rest is only counted
-
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -65,7 +63,7 @@ def declare_warm(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         default=4,
         metavar="N",
         help="threads that fetch and decode; one more encodes (default: 4)",
@@ -138,7 +136,7 @@ class _Warming:
         with tqdm(total=tasks * len(tags), unit=" images", smoothing=0.1) as bar:
             try:
                 for image in self._images(tags, bar):
-                    ahead.append((image, _submit(threads, Urgency.BATCH, self._look, image)))
+                    ahead.append((image, threads.call(Urgency.BATCH, self._look, image)))
                     if len(ahead) > 2 * workers:
                         self._finish(*ahead.popleft(), threads, bar)
                 while ahead:
@@ -195,7 +193,7 @@ class _Warming:
                 self._embedded.add(decoded.key)
                 self._counts.embedded += 1
                 write = functools.partial(self._write, decoded.key, decoded.place)
-                self._writes.append(_submit(threads, Urgency.ANNOTATOR, write, embedding))
+                self._writes.append(threads.call(Urgency.ANNOTATOR, write, embedding))
                 self._await_writes(bar, left=4)
         bar.set_postfix_str(
             f"{self._counts.there} there already, {self._counts.failed} failed", refresh=False
@@ -253,22 +251,8 @@ def check_warm(settings: Settings) -> None:
         )
 
 
-def _submit(
-    threads: Workers, urgency: Urgency, function: Callable[..., Result], *arguments: Any
-) -> "Future[Result]":
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(function(*arguments))
-        except BaseException as error:  # noqa: BLE001 - it is handed to the one who waits
-            future.set_exception(error)
-
-    threads.submit(urgency, run)
-    return future
-
-
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read an argument that counts something."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")

@@ -6,6 +6,10 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,21 @@ class Workers:
     def submit(self, urgency: Urgency, job: Callable[[], object]) -> None:
         """Queue a job; what it raises is logged."""
         self._jobs.put((urgency, next(self._order), job))
+
+    def call(
+        self, urgency: Urgency, function: Callable[..., Result], *arguments: object
+    ) -> Future[Result]:
+        """Queue a call; what it returns or raises is the future's."""
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function(*arguments))
+            except BaseException as error:  # noqa: BLE001 - it is handed to the one who waits
+                future.set_exception(error)
+
+        self.submit(urgency, run)
+        return future
 
     def waiting(self, least: Urgency = Urgency.UPCOMING) -> int:
         """Return how many jobs that are at least as urgent have not begun."""

@@ -11,6 +11,8 @@ from mobilesam.download import download
 from mobilesam.errors import MobileSamError
 from mobilesam.evaluation import Example, coco_examples, compare, evaluate, held_out_scenes
 from mobilesam.predictor import Predictor
+from mobilesam.proposal_recall import evaluate_proposals
+from mobilesam.proposals import POINTS_PER_SIDE
 from mobilesam.sam import SAM
 
 
@@ -63,6 +65,17 @@ def _parser() -> argparse.ArgumentParser:
         parents=[model, pictures],
         help="mean IoU on held-out generated scenes or a COCO file",
     )
+    command.add_argument(
+        "--everything",
+        action="store_true",
+        help="how many objects are found without prompts instead",
+    )
+    command.add_argument(
+        "--points-per-side",
+        type=_count,
+        default=POINTS_PER_SIDE,
+        help=f"of the grid of --everything (default: {POINTS_PER_SIDE})",
+    )
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser(
@@ -101,7 +114,13 @@ def _download(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     predictor = _predictor(options)
-    for label, number in evaluate(predictor, _examples(options)).rows():
+    examples = _examples(options)
+    scores = (
+        evaluate_proposals(predictor, examples, points_per_side=options.points_per_side)
+        if options.everything
+        else evaluate(predictor, examples)
+    )
+    for label, number in scores.rows():
         print(f"{label:48} {number:8.3f}" if number % 1 else f"{label:48} {number:8.0f}")
 
 

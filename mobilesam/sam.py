@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesam.errors import ImageError, PromptError
 from mobilesam.predictor import Predictor, read_numbers
+from mobilesam.proposals import POINTS_PER_SIDE, propose
 
 Source = str | Path | NDArray[np.uint8] | Image.Image
 ObjectPrompt = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
@@ -134,6 +135,27 @@ class SAM:
         if isinstance(source, list | tuple):
             return [self._predict_image(one, prompts) for one in source]
         return self._predict_image(source, prompts)
+
+    def everything(self, source: Source, *, points_per_side: int = POINTS_PER_SIDE) -> Result:
+        """Segment all objects of an image that a grid of clicks finds, the best score first.
+
+        Args:
+            source: one image, as for `predict`.
+            points_per_side: of the grid.
+
+        Raises:
+            PromptError: the grid has no point or too many.
+            ImageError: as `predict`.
+        """
+        image = load_image(source)
+        found = propose(
+            self.predictor, self.predictor.embed(image), points_per_side=points_per_side
+        )
+        masks = np.zeros((len(found), *image.shape[:2]), np.bool_)
+        scores = np.zeros(len(found), np.float32)
+        for k, one in enumerate(found):
+            masks[k], scores[k] = one.masks[0], one.scores[0]
+        return Result(image, masks, scores)
 
     def _predict_image(self, source: Source, prompts: list[ObjectPrompt]) -> Result:
         image = load_image(source)

@@ -97,7 +97,8 @@ def test_commands_of_the_service_are_ones_that_it_takes(document, monkeypatch):
     commands = [
         command
         for command in COMMAND.findall(document.read_text())
-        if re.search(r" (serve|demo)|--\w", command) and "..." not in command  # else a mention
+        if re.search(r" (serve|demo|connect|check)|--\w", command)
+        and "..." not in command  # else a mention
     ]
     for command in commands:
         assert cli.main(shlex.split(command)[3:]) == 0, command

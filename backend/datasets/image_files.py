@@ -97,7 +97,7 @@ class ImageFiles:
         elif self._transfer in (Transfer.COPY, Transfer.LINK):
             raise ImageUnreachableError(
                 f"{image} is not in {str(self._root)!r}: none of "
-                + ", ".join(repr(str(name)) for name in _local_names(image)),
+                + ", ".join(repr(str(name)) for name in image_names(image)),
                 remedy="give the folder of the images with --image-root",
             )
         else:
@@ -157,7 +157,7 @@ class ImageFiles:
     def _local(self, image: TaskImage) -> Path | None:
         if self._root is None:
             return None
-        for name in _local_names(image):
+        for name in image_names(image):
             try:
                 path = (self._root / name).resolve()
                 if path.is_relative_to(self._root) and path.is_file():
@@ -234,8 +234,8 @@ def _base_name(uri: str) -> str:
     return _path(uri).rstrip("/").rpartition("/")[2]
 
 
-def _local_names(image: TaskImage) -> list[Path]:
-    """Where below a folder an image may be, the most exact place first."""
+def image_names(image: TaskImage) -> list[Path]:
+    """What an image's file may be called, with its folders; the most exact name first."""
     path = _path(image.uri).lstrip("/")
     base = _base_name(image.uri)
     names = [

@@ -2,6 +2,7 @@
 
 import pytest
 import redis_server
+from fake_app import client, images, predictor, segmenter  # noqa: F401 - fixtures
 
 
 @pytest.fixture

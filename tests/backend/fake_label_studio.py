@@ -108,7 +108,7 @@ class Host:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_GET  # noqa: N815 - a name of http.server's
+            do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of http.server's
 
             def log_message(self, *args: object) -> None:
                 pass

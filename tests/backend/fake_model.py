@@ -65,7 +65,7 @@ class FakePredictor:
         except (ValueError, EOFError) as error:
             raise EmbeddingBytesError(str(error)) from error
 
-    def predict_object(self, embedding, *, points_xy, point_labels, box_xyxy):
+    def predict_object(self, embedding, *, points_xy=(), point_labels=(), box_xyxy=None):
         with self._lock:
             self.prompts.append((list(points_xy), list(point_labels), box_xyxy))
         height, width = embedding.size_hw

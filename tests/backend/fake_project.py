@@ -1,11 +1,14 @@
 """A project in the fake Label Studio, as far as its API tells of tasks."""
 
+import itertools
 import json
+import re
 import threading
 from urllib.parse import parse_qs, urlsplit
 
-from fake_label_studio import FakeLabelStudio
+from fake_label_studio import FakeLabelStudio, error
 from fake_model import png
+from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend import projects
 
@@ -16,6 +19,7 @@ class FakeProject(FakeLabelStudio):
     def __init__(self, tasks=10, sampling="Sequential sampling"):
         super().__init__()
         self.sampling = sampling
+        self.labeling_config = projects.LABELING_CONFIG
         self.tasks = {
             task_id: {"image": f"/data/upload/7/{task_id}.png"}
             for task_id in range(101, 101 + tasks)
@@ -23,6 +27,11 @@ class FakeProject(FakeLabelStudio):
         for task_id, data in self.tasks.items():
             self.pages[data["image"]] = png(40, 60, color=(task_id % 256, 0, 0))
         self.finished = set()
+        self.settings = {"model_version": "", "show_collab_predictions": True}
+        self.annotations = {}  # task id -> list of them, as are these:
+        self.predictions = {}
+        self.imports = []  # the bodies of all calls that brought predictions
+        self._numbers = itertools.count(1)
         self.api_fault = None  # an answer in place of the API's
         self.asked = threading.Semaphore(0)  # for tasks
         self.answer_now = threading.Event()
@@ -34,15 +43,22 @@ class FakeProject(FakeLabelStudio):
             self.asked.release()
             return self.api_fault
         if parts.path == "/api/projects/7/" and not self._refusal(request):
+            if request.method == "PATCH":
+                self.settings |= json.loads(request.body)
             project = {
+                **self.settings,
                 "id": 7,
                 "title": "seven",
                 "sampling": self.sampling,
                 "task_number": len(self.tasks),
-                "label_config": projects.LABELING_CONFIG,
+                "label_config": self.labeling_config,
                 "created_at": "2026-11-22T12:26:43.480074Z",
             }
-            return 200, {"Content-Type": "application/json"}, json.dumps(project).encode()
+            return self._json(200, project)
+        if parts.path == "/api/projects/7/import/predictions" and not self._refusal(request):
+            return self._import_predictions(json.loads(request.body))
+        if parts.path.startswith("/api/predictions/") and not self._refusal(request):
+            return self._change_prediction(request)
         if parts.path == "/api/tasks/" and not self._refusal(request):
             self.asked.release()
             assert self.answer_now.wait(10)
@@ -74,6 +90,41 @@ class FakeProject(FakeLabelStudio):
             "total": len(tasks),
             "total_annotations": 0,
             "total_predictions": 0,
-            "tasks": [{"id": task_id, "data": data} for task_id, data in chosen],
+            "tasks": [self._task(task_id, data, query) for task_id, data in chosen],
         }
-        return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
+        return self._json(200, answer)
+
+    def _task(self, task_id, data, query):
+        task = {"id": task_id, "data": data}
+        if query.get("fields") == ["all"]:
+            task["annotations"] = self.annotations.get(task_id, [])
+            task["predictions"] = self.predictions.get(task_id, [])
+        return task
+
+    def _import_predictions(self, predictions):
+        """As Label Studio 1.23 does: an unknown task stops all, what is not valid is dropped."""
+        self.imports.append(predictions)
+        if any(one["task"] not in self.tasks for one in predictions):
+            return error(400, "Validation error")
+        config = LabelInterface(self.labeling_config)
+        valid = [one for one in predictions if config.validate_prediction(one)]
+        for one in valid:
+            stored = {**one, "id": next(self._numbers)}
+            self.predictions.setdefault(one["task"], []).append(stored)
+        return self._json(201, {"created": len(valid)})
+
+    def _change_prediction(self, request):
+        number = int(re.search(r"/api/predictions/(\d+)/$", request.path).group(1))
+        for predictions in self.predictions.values():
+            for one in predictions:
+                if one["id"] == number and request.method == "DELETE":
+                    predictions.remove(one)
+                    return 204, {}, b""
+                if one["id"] == number:
+                    one.update(json.loads(request.body))
+                    return self._json(200, one)
+        return error(404, "Not found")
+
+    @staticmethod
+    def _json(status, content):
+        return status, {"Content-Type": "application/json"}, json.dumps(content).encode()

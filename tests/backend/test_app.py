@@ -2,11 +2,12 @@ import json
 
 import pytest
 
+from backend.activity import Activity
 from backend.app import create_app
 from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
 from backend.settings import Settings
 
-ERROR_FIELDS = {"code", "reason", "message", "remedy"}
+ERROR_FIELDS = {"code", "reason", "message", "remedy", "request_id"}
 
 
 class FakeSegmenter:
@@ -15,6 +16,7 @@ class FakeSegmenter:
     model_version = "fake-1"
 
     def __init__(self):
+        self.activity = Activity(self.describe)
         self.asked = []
         self.answer = [{"model_version": "fake-1", "score": 0.5, "result": []}]
         self.error = None
@@ -167,6 +169,7 @@ def test_error_has_its_reason_in_the_status_line_and_the_story_in_the_body(clien
             "reason": "Image not reachable: no",
             "message": "no",
             "remedy": "do",
+            "request_id": response.headers["X-Request-ID"],
         }
     }
 
@@ -198,7 +201,11 @@ def test_failed_click_is_one_line_of_the_log(client, segmenter, caplog):
     segmenter.error = ImageUnreachableError("a\nb\0c\x1b[31m", remedy="do")
     client.post("/predict", json=predict_body())
     (record,) = caplog.records
-    assert record.getMessage() == r"POST /predict: a\nb\x00c\x1b[31m; do"
+    assert record.levelname == "WARNING"
+    line = record.getMessage()
+    assert line.startswith("method=POST path=/predict status=422 outcome=refused total_ms=")
+    story = r'reason="Image not reachable" message="a\nb\x00c\x1b[31m" remedy=do'
+    assert line.endswith(f" code=image_unreachable {story}")
 
 
 def test_secrets_of_the_wrong_type_are_not_repeated(client, caplog):

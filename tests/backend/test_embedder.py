@@ -6,7 +6,7 @@ import pytest
 
 from backend.cache import EmbeddingCache, EmbeddingKey
 from backend.embedder import MAX_GUESSES, Embedder
-from backend.stored_embeddings import StoredEmbeddings
+from backend.stored_embeddings import StoredEmbedding, StoredEmbeddings
 from backend.workers import Urgency
 
 DEADLINE_S = 10
@@ -52,11 +52,12 @@ class Stored:
         self.go_on = threading.Event()
         self.go_on.set()
 
-    def get(self, key):
+    def find(self, key):
         self.asked.append(key)
         self.started.set()
         assert self.go_on.wait(DEADLINE_S)
-        return self.values.get(key)
+        value = self.values.get(key)
+        return None if value is None else StoredEmbedding(value, "disk")
 
     def put(self, key, _embedding):
         self.put_keys.append(key)

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from fake_label_studio import PERSONAL, FakeLabelStudio, Host, error, token
 
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, LabelStudioRefusalError
 from backend.label_studio import Connections, LabelStudio
 from backend.settings import Settings
 from backend.transport import Answer, Deadline
@@ -185,6 +185,26 @@ def test_api_client_is_authorized_by_a_legacy_token(label_studio):
     with closing(server):
         assert server.api.versions.get().release == "1.23.2"
     assert label_studio.authorizations == [f"Token {label_studio.tokens.legacy}"]
+
+
+def test_changes_and_deletions_are_sent_as_such(label_studio):
+    label_studio.pages |= {"/api/a/": b'{"b": 1}', "/api/c/": (204, {}, b"")}
+    with closing(LabelStudio(label_studio.url, label_studio.tokens.legacy)) as server:
+        assert server.patch_json("/api/a/", {"b": 1}) == {"b": 1}
+        server.delete("/api/c/")
+    sent = [(request.method, request.path, request.body) for request in label_studio.requests]
+    assert sent == [("PATCH", "/api/a/", b'{"b":1}'), ("DELETE", "/api/c/", b"")]
+
+
+@pytest.mark.parametrize(("status", "is_refusal"), [(400, True), (404, True), (500, False)])
+def test_call_that_was_wrong_is_told_from_a_failure(label_studio, status, is_refusal):
+    label_studio.pages["/api/a/"] = error(status, "because")
+    with (
+        closing(LabelStudio(label_studio.url, label_studio.tokens.legacy)) as server,
+        pytest.raises(LabelStudioError, match=f"answered {status} to /api/a/: because") as caught,
+    ):
+        server.post_json("/api/a/", [])
+    assert isinstance(caught.value, LabelStudioRefusalError) == is_refusal
 
 
 OURS, THEIRS = "http://ours.test:8080", "http://theirs.test"

@@ -129,3 +129,4 @@ def test_errors_keep_their_status_and_show_no_traceback(connected, change, statu
     assert words in answer.json()["detail"]
     assert answer.json()["result"]["remedy"]
     assert "File " not in answer.text
+    assert len(answer.json()["result"]["request_id"]) == 16

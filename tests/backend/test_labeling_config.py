@@ -31,6 +31,10 @@ def recorded(name):
     return parse_labeling_config(request["body"]["label_config"])
 
 
+def smart_names(config):
+    return [control.name for control in config.prompt_controls if control.is_smart]
+
+
 def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
     return MaskControl(name, to_name, "brushlabels", name, labels)
 
@@ -83,9 +87,7 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
 def test_recorded_config_is_read(recording, image, prompt_controls, mask_control, outputs):
     config = recorded(recording)
     assert config.images == {"image": image}
-    assert config.prompt_controls == tuple(
-        PromptControl(name, "image", is_smart=True) for name in prompt_controls
-    )
+    assert smart_names(config) == prompt_controls
     assert config.mask_controls[0] == mask_control
     assert [control.output for control in config.mask_controls] == outputs
     config.require_usable()
@@ -143,13 +145,17 @@ def test_control_is_smart_as_in_the_editor(tag, attributes, on_label, is_smart):
     """Tried in Label Studio 1.23.2: a smart tool is offered unless the control says false."""
     label = f'<Label value="Cat" {on_label}/>'
     config = parse(IMAGE, f'<{tag} name="c" toName="image" {attributes}>{label}</{tag}>')
-    assert config.prompt_controls == (PromptControl("c", "image", is_smart),)
+    assert config.prompt_controls == (
+        PromptControl("c", "image", is_smart, tag.lower(), "c", ("Cat",)),
+    )
 
 
 @pytest.mark.parametrize("tag", ["KeyPoint", "Rectangle"])
 def test_control_without_labels_prompts(tag):
     config = parse(IMAGE, f'<{tag} name="c" toName="image" smart="true"/>')
-    assert config.prompt_controls == (PromptControl("c", "image", is_smart=True),)
+    assert config.prompt_controls == (
+        PromptControl("c", "image", True, tag.lower(), labels_control=None, labels=()),
+    )
 
 
 def test_mask_control_is_the_first_that_knows_the_label():
@@ -317,6 +323,28 @@ def test_config_without_an_image_of_the_task_is_refused(tag):
 )
 def test_config_that_cannot_work_names_what_is_missing(tags, reason):
     assert reason_of(parse(IMAGE, *tags).require_usable) == reason
+
+
+def test_config_whose_controls_share_no_label_names_one():
+    """No click could ever give a mask with it."""
+    brush = '<BrushLabels name="brush" toName="image"><Label value="Bird"/></BrushLabels>'
+    config = parse(IMAGE, brush, KEY_POINT_LABELS)
+    assert reason_of(config.require_usable) == "Label 'Cat' unknown to mask control 'brush'"
+    parse(IMAGE, brush, BRUSH_LABELS.replace("brush", "second"), KEY_POINT_LABELS).require_usable()
+
+
+def test_known_labels_are_those_that_masks_can_have():
+    brush = '<BrushLabels name="brush" toName="image"><Label value="Dog"/></BrushLabels>'
+    config = parse(IMAGE, brush, KEY_POINT_LABELS)
+    config.require_usable()
+    assert config.known_labels(config.prompt_controls[0]) == [("Dog",)]
+
+
+def test_shared_labels_are_those_of_each_prompting_control():
+    config = recorded("kp_labels_tag")
+    [control] = config.prompt_controls
+    assert (control.labels_control, control.labels) == ("labels", ("Cat", "Dog"))
+    assert config.known_labels(control) == [("Cat",), ("Dog",)]
 
 
 def test_config_is_usable_if_one_of_its_images_is():

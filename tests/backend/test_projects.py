@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 from fake_label_studio import Host
 
-from backend import projects
+from backend import ml_backends, projects
 from backend.errors import LabelStudioError
 from backend.label_studio import LabelStudio
 
@@ -40,7 +40,7 @@ def server(host):
             400,
             {"detail": "Validation error", "validation_errors": {"non_field_errors": [NO_HEALTH]}},
             NO_HEALTH,
-            "mend",
+            "python -m backend serve",
             id="not-listening",
         ),
     ],
@@ -96,7 +96,7 @@ def test_ask_backend_raises_what_label_studio_hides(host, server):
     )
     host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
     with pytest.raises(LabelStudioError, match="422 Label 'Cat' unknown"):
-        projects.ask_backend(server, 3, 5, [])
+        ml_backends.ask_backend(server, 3, 5, [])
 
 
 def test_label_studio_that_is_gone_is_named(host, server):

@@ -388,5 +388,4 @@ def test_earlier_regions_of_a_click_are_never_logged(segmenter, caplog):
     for context in ([click(20, 20), *[mask] * 100], [mask]):  # answered, and refused
         with suppress(PromptError):
             segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=context)
-    assert "task 4: 1 prompts" in caplog.text
     assert "171, 171" not in caplog.text

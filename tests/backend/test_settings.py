@@ -182,6 +182,10 @@ def test_host_and_port_are_what_the_server_binds(host, address):
     assert server._Server(Settings(host=host, port=9999)).cfg.address == [address]
 
 
+def test_gunicorn_writes_no_access_log_beside_ours():
+    assert server._Server(Settings()).cfg.accesslog is None
+
+
 @pytest.mark.parametrize(
     ("settings", "warnings"),
     [

@@ -137,6 +137,16 @@ def test_write_says_when_no_tier_took_it(stored, disk, redis):
     assert stored.write(KEY, EMBEDDING) == 0
 
 
+def test_flush_waits_for_what_was_put_before(stored, disk, redis):
+    disk.go_on.clear()
+    for number in range(3):
+        stored.put(EmbeddingKey("fake-1", str(number)), EMBEDDING)
+    assert not stored.flush(timeout_s=0.05)
+    disk.go_on.set()
+    assert stored.flush(DEADLINE_S)
+    assert len(redis.values) == 3
+
+
 def test_writes_beyond_the_bound_are_dropped(stored, disk, redis):
     disk.go_on.clear()
     for number in range(3 * MAX_WAITING_WRITES):
@@ -155,6 +165,10 @@ def test_image_of_a_place_is_noted(stored, disk):
     assert stored.noted_image("task 2") is None
     disk.values = dict.fromkeys(disk.values, b"damaged")
     assert stored.noted_image("task 1") == "b" * 64
+
+
+def test_without_tiers_there_is_nothing_to_flush():
+    assert StoredEmbeddings([], FakePredictor().pack, FakePredictor().unpack).flush(DEADLINE_S)
 
 
 def test_without_tiers_nothing_is_kept():

@@ -141,7 +141,7 @@ class LabelingPage:
         with self.page.expect_response(
             lambda got: got.request.method == "POST" and "/annotations" in got.url
         ) as answer:
-            self.page.get_by_role("button", name="Submit").click()
+            self.page.get_by_test_id("bottombar-submit-button").click()
         return answer.value.json()
 
     def save_screenshot(self, name):

@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from werkzeug.serving import make_server
 
 from backend import label_studio_server
+from backend.activity import Activity
 from backend.app import create_app
 from backend.server import GRACEFUL_TIMEOUT_S
 from backend.settings import Settings
@@ -29,7 +30,7 @@ from mobilesam.download import default_checkpoint_path
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 TOOLS = Path(sys.executable).parent
-COMPOSE_FILES = ["compose.yml", "compose.gpu.yml", "compose.scale.yml"]
+COMPOSE_FILES = ["compose.yml", "compose.gpu.yml", "compose.scale.yml", "compose.monitoring.yml"]
 SETTINGS_VARIABLES = {field.metadata["variable"] for field in fields(Settings)}
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")  # ${NAME}, ${NAME:-default}, ${NAME:?why}
 
@@ -199,7 +200,7 @@ def test_image_installs_by_build_argument(
 def app_port() -> Iterator[int]:
     """The app with a model that is not there, with Basic auth on."""
     settings = Settings(basic_auth_user="ann", basic_auth_pass="secret")
-    app = create_app(settings, segmenter=SimpleNamespace(describe=dict))
+    app = create_app(settings, segmenter=SimpleNamespace(describe=dict, activity=Activity(dict)))
     server = make_server("127.0.0.1", 0, app)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -344,7 +345,7 @@ def test_environment_with_secrets_is_ignored_by_git():
     assert "/.env" in (DOCKER / ".gitignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize("name", ["compose.yml", "compose.scale.yml"])
+@pytest.mark.parametrize("name", ["compose.yml", "compose.scale.yml", "compose.monitoring.yml"])
 def test_compose_explains_every_variable(name: str):
     lines = (DOCKER / name).read_text().splitlines()
     unexplained = [

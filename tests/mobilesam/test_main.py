@@ -41,6 +41,15 @@ def test_evaluate_prints_the_same_numbers_twice(capsys):
     assert printed[:half] == printed[half:]
 
 
+def test_evaluate_everything_says_how_many_objects_are_found(capsys):
+    arguments = ["--checkpoint", "demo", "--device", "cpu", "--scenes", "1"]
+    assert main(["evaluate", *arguments, "--everything", "--points-per-side", "8"]) == 0
+    rows = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[1:])
+    assert float(rows["objects"]) > 0
+    assert 0 < float(rows["found, at an IoU of 0.75"]) <= float(rows["found, at an IoU of 0.5"])
+    assert 0 < float(rows["proposals that are objects, at 0.5"]) <= 1
+
+
 def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
     y, x = np.mgrid[0:256, 0:256]
     disc = np.hypot(x - 100, y - 100) < 40

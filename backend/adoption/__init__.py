@@ -1,0 +1,1 @@
+"""From somebody's own project to the first mask: `connect` makes the chain, `check` walks it."""

@@ -1,0 +1,1 @@
+"""Tasks that have masks before anybody opens them: `python -m backend prelabel`."""
