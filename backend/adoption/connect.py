@@ -33,6 +33,7 @@ from backend.settings import Settings
 from backend.transport import without_secrets
 
 NEW = "new"
+NOT_REACHED = "health check failed"  # Label Studio's words
 
 
 @dataclass(frozen=True)
@@ -193,8 +194,10 @@ def _register(
                 server, project_id, address, known=known, basic_auth=basic_auth
             )
         except LabelStudioError as error:
-            if "health check failed" not in error.message or number == len(addresses):
-                raise _first_of(error, addresses) from error
+            if NOT_REACHED not in error.message or len(addresses) == 1:
+                raise
+            if number == len(addresses):
+                raise _reached_nowhere(error, addresses) from error
             terminal.say(f"Label Studio does not reach the backend at {address}.")
         else:
             break
@@ -204,9 +207,7 @@ def _register(
     return record, True
 
 
-def _first_of(error: LabelStudioError, addresses: Sequence[str]) -> LabelStudioError:
-    if len(addresses) == 1:
-        return error
+def _reached_nowhere(error: LabelStudioError, addresses: Sequence[str]) -> LabelStudioError:
     return LabelStudioError(
         f"Label Studio reaches the backend at none of {', '.join(addresses)}, "
         f"although it answers at {addresses[0]} from here: {error.message}",

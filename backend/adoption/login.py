@@ -1,11 +1,13 @@
 """Which Label Studio answers at an address, and whom a token logs in."""
 
 import json
+from http import HTTPStatus
 
 from backend.errors import LabelStudioError
 from backend.label_studio import SHORT_LIVED, LabelStudio
 from backend.transport import (
     ERROR_BYTES,
+    Answer,
     BodyTooLargeError,
     Deadline,
     TransportError,
@@ -15,6 +17,7 @@ from backend.transport import (
 )
 
 VERSION_TIMEOUT_S = 10.0
+WHOAMI = "/api/current-user/whoami"
 
 
 def read_version(server: LabelStudio) -> str:
@@ -23,27 +26,31 @@ def read_version(server: LabelStudio) -> str:
     Raises:
         LabelStudioError: nothing answers there, or something else does.
     """
-    status, place = "a long page", ""
     try:
-        answer = exchange(
-            "GET",
-            f"{server.url}/api/version/",
-            deadline=Deadline(VERSION_TIMEOUT_S),
-            max_bytes=ERROR_BYTES,
-        )
-        status, place = str(answer.status), without_secrets(answer.headers.get("Location", ""))
-        release = json.loads(answer.body)["release"]
+        version = _ask(server, "/api/version/")
+        release = on_one_line(str(json.loads(version.body)["release"]))
+        # Its version is told at the end of any path, of a page's address too; this one is not.
+        if _ask(server, WHOAMI).status != HTTPStatus.NOT_FOUND:
+            return release
+        said = f"404 to {WHOAMI}"
     except TransportError as error:
         raise server.unreachable(str(error)) from None
-    except (BodyTooLargeError, ValueError, TypeError, LookupError):
+    except BodyTooLargeError:
+        said = "a long page in place of its version"
+    except (ValueError, TypeError, LookupError):
+        place = without_secrets(version.headers.get("Location", ""))
         to = f", a redirect to {place}" if place else ""
-        raise LabelStudioError(
-            f"what answers at {without_secrets(server.url)} is no Label Studio "
-            f"({status} to /api/version/{to})",
-            remedy="set LABEL_STUDIO_URL (or --url) to the address of its pages, up to where "
-            "/projects begins",
-        ) from None
-    return on_one_line(str(release))
+        said = f"{version.status} to /api/version/{to}"
+    raise LabelStudioError(
+        f"what answers at {without_secrets(server.url)} is no Label Studio ({said})",
+        remedy="set LABEL_STUDIO_URL (or --url) to the address of its pages, up to where "
+        "/projects begins",
+    )
+
+
+def _ask(server: LabelStudio, path: str) -> Answer:
+    deadline = Deadline(VERSION_TIMEOUT_S)
+    return exchange("GET", f"{server.url}{path}", deadline=deadline, max_bytes=ERROR_BYTES)
 
 
 def read_user(server: LabelStudio) -> str:
@@ -55,7 +62,7 @@ def read_user(server: LabelStudio) -> str:
     Raises:
         LabelStudioError: the token is refused, or not one that lasts.
     """
-    user = server.get_json("/api/current-user/whoami")
+    user = server.get_json(WHOAMI)
     if server.token_kind == SHORT_LIVED:
         raise LabelStudioError(
             "LABEL_STUDIO_API_KEY is a short-lived access token, which ends within minutes",

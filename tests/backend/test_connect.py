@@ -4,7 +4,7 @@ import os
 
 import pytest
 from fake_label_studio import Host, token
-from fake_ml_project import FakeMlProject, RunningBackend
+from fake_ml_project import FakeMlProject, RunningBackend, json_answer
 
 from backend import cli, projects
 from backend.adoption import terminal
@@ -244,6 +244,16 @@ def test_refusal_is_explained(connect, label_studio, fault, message, remedy):
     assert remedy in said
 
 
+def test_private_address_is_no_reason_to_try_others(connect, label_studio, backend, monkeypatch):
+    label_studio.refuses_private = True
+    monkeypatch.setenv("PORT", str(backend.server.server_port))
+    status, said = connect("--yes", url=())
+    assert status == 1
+    assert "reserved network address" in said
+    assert "although it answers" not in said
+    assert label_studio.changes.count(("POST", "/api/ml/")) == 1
+
+
 def test_legacy_tokens_that_are_off_are_explained(connect, label_studio, monkeypatch):
     label_studio.tokens.legacy_enabled = False
     status, said = connect("--token", label_studio.tokens.legacy)
@@ -268,6 +278,30 @@ def test_wrong_host_is_named(connect):
     assert connect("--url", NOWHERE)[1].startswith(
         f"error: Label Studio at {NOWHERE} refused the connection"
     )
+
+
+def test_address_of_a_page_is_told_from_label_studios(connect, label_studio, monkeypatch):
+    """The real one tells its version at the end of any path."""
+    monkeypatch.setattr(label_studio, "base_path", "/projects/7")
+    answer = label_studio.answer
+
+    def answer_anywhere(request):
+        if request.path.endswith("/api/version/"):
+            return json_answer({"release": "1.23.2"})
+        return (404, {}, b"") if request.path.startswith("/projects") else answer(request)
+
+    monkeypatch.setattr(label_studio, "answer", answer_anywhere)
+    status, said = connect("--url", label_studio.url)
+    assert status == 1
+    assert "is no Label Studio (404 to /api/current-user/whoami)" in said
+    assert "up to where /projects begins" in said
+
+
+def test_redirect_in_place_of_label_studio_is_named(connect):
+    with Host().running() as other:
+        other.pages["/api/version/"] = 301, {"Location": "https://labels.example.org/"}, b""
+        _, said = connect("--url", other.url)
+    assert "(301 to /api/version/, a redirect to https://labels.example.org/)" in said
 
 
 def test_wrong_project_is_answered_with_those_that_are_there(connect):

@@ -5,8 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 import requests
+import yaml
 
 from backend import cli, projects
+from backend.adoption.config_completion import complete_labeling_config
 from backend.child_process import free_port
 from backend.demo import BackendServer, png_bytes
 from backend.errors import LabelStudioError
@@ -135,3 +137,26 @@ def test_own_project_is_connected_clicked_and_checked(
     status, said = run("connect", "--yes")
     assert status == 1
     assert "python -m backend serve" in said
+
+
+def test_templates_of_label_studio_are_completed_to_what_it_takes(
+    label_studio, label_studio_python
+):
+    headers = {"Authorization": f"Token {label_studio.login.token}"}
+    folders = label_studio_python.parents[1].glob("lib/*/site-packages/label_studio")
+    files = [
+        path for folder in folders for path in folder.glob("annotation_templates/*/*/config.yml")
+    ]
+    configs = [yaml.safe_load(path.read_text()).get("config", "") for path in files]
+    configs = [config for config in configs if "<Image" in config]
+    assert len(configs) > 10
+    for config in configs:
+        completed = complete_labeling_config(config)
+        assert completed.changes
+        answer = requests.post(
+            f"{label_studio.url}/api/projects/validate/",
+            json={"label_config": completed.xml},
+            headers=headers,
+            timeout=30,
+        )
+        assert answer.ok, f"{answer.text}\n{completed.xml}"
