@@ -23,7 +23,9 @@ from mobilesam import spilling_runtime
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
 LINES = re.findall(r"^ {4}(\S.*)$", PAGE, re.MULTILINE)
 UPLOAD = "/data/upload/1/a.jpg"
-ONLY_BRUSH = '<View><Image name="image" value="$image"/><BrushLabels name="b" toName="image"/></View>'
+ONLY_BRUSH = (
+    '<View><Image name="image" value="$image"/><BrushLabels name="b" toName="image"/></View>'
+)
 ONLY_POINT = """<View><Image name="image" value="$image"/>
 <KeyPointLabels name="point" toName="image" smart="true"><Label value="A"/></KeyPointLabels></View>
 """
@@ -92,9 +94,7 @@ def legacy_off(caplog, label_studio, monkeypatch):
 
 
 def wrong_address(caplog, label_studio, monkeypatch):
-    return Service(
-        caplog, label_studio_url="http://127.0.0.1:9", label_studio_api_key="a"
-    ).click()
+    return Service(caplog, label_studio_url="http://127.0.0.1:9", label_studio_api_key="a").click()
 
 
 def no_address(caplog, label_studio, monkeypatch):
@@ -189,25 +189,28 @@ def full_gpu(caplog, label_studio, monkeypatch):
     return re.findall(r'log\.warning\("(the GPU\'s .*?)"', source)
 
 
+SETUP = 'path=/setup status=... message="'
+PREDICT = 'path=/predict status=... message="'
+
 # The beginning of the quoted lines -> what makes the service write them.
 CAUSES = {
-    "task 4: 1 prompts": answered,
-    "POST /setup: the labeling config has no key point": not_smart,
-    "POST /setup: no control": no_mask_control,
-    "POST /setup: the labeling config has no Image": no_image_tag,
-    "POST /setup: user name": no_login,
-    "POST /predict: cannot read image of task 4: Label Studio at ... answered 401": legacy_off,
-    "POST /predict: cannot read image of task 4: Label Studio at ... refused": wrong_address,
-    "POST /predict: cannot read image of task 4: '/data": no_address,
-    "POST /predict: cannot read image of task 4: Label Studio answered 500": upload_gone,
-    "POST /predict: cannot read image of task 4: Label Studio answered 404": no_storage,
-    "POST /predict: cannot read image of task 4: ... answered 403": refusing_host,
-    "POST /predict: cannot decode image of task 4: an HTML": login_page,
-    "POST /predict: cannot decode image of task 4: 400": too_many_pixels,
+    "path=/predict status=200": answered,
+    f"{SETUP}the labeling config has no key point": not_smart,
+    f"{SETUP}no control": no_mask_control,
+    f"{SETUP}the labeling config has no Image": no_image_tag,
+    f"{SETUP}user name": no_login,
+    f"{PREDICT}cannot read image of task 4: Label Studio at ... answered 401": legacy_off,
+    f"{PREDICT}cannot read image of task 4: Label Studio at ... refused": wrong_address,
+    f"{PREDICT}cannot read image of task 4: '/data": no_address,
+    f"{PREDICT}cannot read image of task 4: Label Studio answered 500": upload_gone,
+    f"{PREDICT}cannot read image of task 4: Label Studio answered 404": no_storage,
+    f"{PREDICT}cannot read image of task 4: ... answered 403": refusing_host,
+    f"{PREDICT}cannot decode image of task 4: an HTML": login_page,
+    f"{PREDICT}cannot decode image of task 4: 400": too_many_pixels,
     "*** DEMO WEIGHTS": port_in_use,
-    "POST /predict: the prompt's label": unknown_label,
-    "POST /predict: task 4 has only negative": only_negative,
-    "POST /predict: ... clicks wait": busy,
+    f"{PREDICT}the prompt's label": unknown_label,
+    f"{PREDICT}task 4 has only negative": only_negative,
+    f"{PREDICT}... clicks wait": busy,
     "Connection in use": port_in_use,
     "error: the official weights": no_download,
     "Put mobile_sam.pt": no_download,
