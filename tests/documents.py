@@ -19,7 +19,7 @@ LIVE = {
     "running_service_answers": r"curl http://localhost:9090/health",
 }
 
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(
     r"(?:[A-Z_]+=\S+ +)*"  # settings of this one command
     r"(?:make|python[\d.]*|pip|docker|cp|curl|openssl|export|label-studio-ml|\.venv[^ ]*) .+",
@@ -41,9 +41,9 @@ def commands() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for document in DOCUMENTS:
         text = document.read_text()
-        blocks = [block for language, block in _FENCED.findall(text) if language == "sh"]
+        blocks = [block for language, block in FENCED.findall(text) if language == "sh"]
         lines = "".join(blocks).splitlines()
-        rest = _FENCED.sub("", text)
+        rest = FENCED.sub("", text)
         indented = re.findall(r"^ {4}(\S.*)$", rest, re.MULTILINE)
         spoken = re.findall(r"`([^`]+)`", re.sub(r"^ {4}\S.*$", "", rest, flags=re.MULTILINE))
         lines += [line for line in indented + spoken if _COMMAND.fullmatch(line)]

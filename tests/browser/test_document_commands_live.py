@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from documents import LIVE, ROOT, commands_like
+from documents import FENCED, LIVE, ROOT, commands_like
 
 from backend import projects
 from backend.child_process import free_port
@@ -161,7 +161,7 @@ def test_first_project_shows_what_connect_says(run, api):
     projects.upload_pictures(api, project_id, {"scene.png": scene})
     said = run("python -m backend connect --project 7 --yes", project_id)
     page = (ROOT / "docs" / "first-project.md").read_text()
-    [shown] = re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    [shown] = [block for language, block in FENCED.findall(page) if not language]
 
     def known(text):
         lines = [re.sub(r"http://\S+?(?=[:,/]? |/projects|$)|[\d,]+", "#", line)
