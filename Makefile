@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test lint audit lock bench clean
 
 demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures, connected
 	$(BIN)/python -m backend demo
@@ -12,13 +12,24 @@ demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures
 serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is already there
 	$(BIN)/python -m backend serve
 
-test: $(VENV)/.development chromium redis-server nginx lint  ## linter, type checker and all tests
+test: $(VENV)/.development chromium redis-server nginx lint audit  ## linter, type checker and all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(VENV)/.development  ## known vulnerabilities in what is installed, where they can be asked for
+	$(BIN)/python .ci/audit.py
+
+# Versions that are in the lock files already stay, as far as the requirements let them.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
+
+lock: $(VENV)/.development  ## the lock files anew, after a change of requirements; `rm` them first to update all
+	$(BIN)/$(COMPILE) requirements-dev.txt --output-file requirements-dev.lock
+	$(BIN)/$(COMPILE) requirements.txt --constraints requirements-dev.lock --output-file requirements.lock
 
 bench: $(VENV)/.runtime  ## the model and the codec beside their peers; the service under load
 	$(BIN)/python -m benchmarks.bench_model
@@ -28,15 +39,16 @@ bench: $(VENV)/.runtime  ## the model and the codec beside their peers; the serv
 	$(BIN)/python -m benchmarks.bench_memory
 	$(BIN)/python -m benchmarks.bench_export
 	$(BIN)/python -m benchmarks.bench_scale  # needs Debian's redis-server
+	$(BIN)/python -m benchmarks.soak
 
-$(VENV)/.runtime: requirements.txt
+$(VENV)/.runtime: requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
 	touch $@
 
-$(VENV)/.development: requirements-dev.txt requirements.txt
+$(VENV)/.development: requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
 	touch $@ $(VENV)/.runtime
 
 .PHONY: chromium

@@ -3,19 +3,24 @@
 Source: what Label Studio 1.23 sends and expects, recorded in tests/golden/label_studio.
 """
 
+import base64
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.activity import Activity
 from backend.answers import FastJson, answer_errors
-from backend.errors import RequestError, UnauthorizedError
+from backend.errors import RequestError, RequestTooLargeError, UnauthorizedError
 from backend.metrics import CONTENT_TYPE
+from backend.page.playground_routes import playground_blueprint
+from backend.page.routes import page_blueprint
 from backend.recording import record_requests
 from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 
 
 def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
@@ -34,8 +39,11 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend")
     app.json = FastJson(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     record_requests(app, segmenter.activity)
-    _add_protocol(app, segmenter)
+    _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
+    app.register_blueprint(page_blueprint(segmenter, settings))
+    app.register_blueprint(playground_blueprint(segmenter, settings))
     _add_monitoring(app, segmenter.activity)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
@@ -43,8 +51,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     return app
 
 
-def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
-    @app.get("/")
+def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> None:
     @app.get("/health")
     def health() -> Response:
         return jsonify(status="UP", **segmenter.describe())
@@ -57,6 +64,7 @@ def _add_protocol(app: Flask, segmenter: Segmenter) -> None:
             label_config=_text(body, "schema"),
             hostname=_optional_text(body, "hostname"),
             access_token=_optional_text(body, "access_token"),
+            sender=None if asks_password else request.remote_addr or "",
         )
         return jsonify(model_version=segmenter.model_version)
 
@@ -106,6 +114,17 @@ def _add_monitoring(app: Flask, activity: Activity) -> None:
 
 
 def _json_object() -> dict[str, Any]:
+    try:
+        length = len(request.get_data())
+    except RequestEntityTooLarge:
+        length = request.max_content_length or 0
+    # A body that did not say how long it is ends at the bound, as if it were complete.
+    if length == request.max_content_length:
+        raise RequestTooLargeError(
+            f"the request has more than {length // MEGABYTE} MB",
+            remedy="send less at once, or raise MOBILESAM_MAX_REQUEST_MB",
+            reason=f"Request too large: more than {length // MEGABYTE} MB",
+        )
     body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
     if not isinstance(body, dict):
         raise RequestError(
@@ -151,14 +170,22 @@ def _context(body: dict[str, Any]) -> list[Any] | None:
 
 
 def _authentication(user: str, password: str) -> Callable[[], None]:
-    expected = f"{user}\0{password}".encode()
+    pair = f"{user}:{password}"
+    # Label Studio sends the characters of Western Europe in Latin-1, most other clients in UTF-8.
+    expected = [pair.encode()]
+    with suppress(UnicodeEncodeError):
+        expected.append(pair.encode("latin-1"))
 
     def check() -> None:
         if request.path == "/health":
             return
-        given = request.authorization
-        sent = f"{given.username}\0{given.password}" if given and given.type == "basic" else ""
-        if not hmac.compare_digest(sent.encode(), expected):
+        scheme, _, code = request.headers.get("Authorization", "").partition(" ")
+        try:
+            sent = base64.b64decode(code.strip(), validate=True)
+        except ValueError:
+            sent = b""
+        matches = [hmac.compare_digest(sent, known) for known in expected]
+        if scheme.lower() != "basic" or not any(matches):
             raise UnauthorizedError(
                 "user name and password of BASIC_AUTH_USER and BASIC_AUTH_PASS were not sent",
                 remedy="choose Basic Authentication for the backend in Label Studio's settings",

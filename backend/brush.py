@@ -69,7 +69,7 @@ def encode_brush(mask: NDArray[np.bool_]) -> list[int]:
     """
     _check_mask(mask)
     pixels = mask.ravel()
-    return encode_brush_runs(_run_edges(pixels), begins_true=bool(pixels[0]))
+    return encode_brush_runs(run_edges(pixels), begins_true=bool(pixels[0]))
 
 
 def encode_brush_runs(edges: NDArray[np.int32], *, begins_true: bool) -> list[int]:
@@ -166,11 +166,14 @@ def _check_mask(mask: NDArray[np.bool_]) -> None:
         )
 
 
-def _run_edges(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
+def run_edges(pixels: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Find the first pixel of every run, and the end of the last.
 
     Args:
         pixels: (H * W,), row by row.
+
+    Returns:
+        Indices of pixels, the first of them 0 and the last H * W.
     """
     blocks = np.arange(0, pixels.size, BLOCK_PIXELS)
     used = np.flatnonzero(np.logical_or.reduceat(pixels, blocks))

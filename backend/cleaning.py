@@ -36,6 +36,11 @@ class Cleaning:
             keep_clicked_parts=settings.keep_clicked_parts,
         )
 
+    @property
+    def is_on(self) -> bool:
+        """Whether `apply` may change a mask."""
+        return self.keep_clicked_parts or self.min_island_px > 1 or self.min_hole_px > 1
+
     def apply(
         self, mask: NDArray[np.bool_], inside_xy_px: Sequence[tuple[float, float]]
     ) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ Color profiles are left aside, as the official MobileSAM pipeline leaves them.
 """
 
 import io
+import logging
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -20,9 +21,13 @@ from backend.errors import ImageError, ImageTooLargeError, ImageUndecodableError
 # What browsers show, and TIFF. Pillow opens more; its EPS reader starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255, 255)
+BAND_PIXELS = 2**20  # of what is converted at once
 
 # `max_pixels` is the bound here; Pillow's own, a warning at 89 megapixels, is one for the process.
 Image.MAX_IMAGE_PIXELS = None
+
+# Its DEBUG lines quote what a TIFF says of itself.
+logging.getLogger("PIL").setLevel(logging.INFO)
 
 # How files start that are pictures, and what else comes where a picture should be.
 _PICTURES = {
@@ -170,19 +175,32 @@ def _jpeg_pixels(picture: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
 
 
 def _pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
-    if picture.mode.startswith("I;16"):
-        # Pillow's own conversion clips at 255, and knows nothing of a transparent grey.
-        values = np.asarray(picture)
-        grey = (values >> 8).astype(np.uint8)
-        grey[values == picture.info.get("transparency", -1)] = 255
-        return np.repeat(grey[:, :, None], 3, axis=2)
+    """Convert band by band: as a whole, each step would need another 4 bytes for every pixel."""
     if picture.mode in ("I", "F"):
         raise _undecodable(name, f"{picture.format} of 32 bits per grey value")
-    if picture.has_transparency_data:
-        canvas = Image.new("RGBA", picture.size, WHITE)
-        canvas.alpha_composite(picture.convert("RGBA"))
-        picture = canvas
-    return np.array(picture.convert("RGB"))
+    picture.load()
+    width, height = picture.size
+    image = np.empty((height, width, 3), np.uint8)
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        band = picture.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = _band_pixels(band)
+    return image
+
+
+def _band_pixels(band: Image.Image) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB, or (H, W, 1) grey."""
+    if band.mode.startswith("I;16"):
+        # Pillow's own conversion clips at 255, and knows nothing of a transparent grey.
+        values = np.asarray(band)
+        grey = (values >> 8).astype(np.uint8)
+        grey[values == band.info.get("transparency", -1)] = 255
+        return grey[:, :, None]
+    if band.has_transparency_data:
+        canvas = Image.new("RGBA", band.size, WHITE)
+        canvas.alpha_composite(band.convert("RGBA"))
+        band = canvas
+    return np.asarray(band.convert("RGB"))
 
 
 def _orientation(picture: Image.Image) -> Any:

@@ -1,6 +1,5 @@
 """`python -m backend demo`: Label Studio and the backend, connected, with pictures to click on."""
 
-import io
 import os
 import signal
 import sys
@@ -9,11 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
 import requests
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
-from PIL import Image
 from skimage import data
 
 from backend import projects
@@ -23,7 +19,7 @@ from backend.errors import BackendError
 from backend.label_studio import LabelStudio
 from backend.label_studio_server import HOST, LabelStudioServer, install_label_studio
 from backend.labeling_config import parse_labeling_config
-from mobilesam.scenes import generate_scene
+from backend.sample_pictures import COIN_XY, COINS, NAMES, sample_picture
 
 HOME = Path(".label-studio")
 LABEL_STUDIO_PORT = 8080
@@ -40,11 +36,6 @@ INSTRUCTION = """\
 <li>The green tick accepts the mask; the next click starts a new one.</li>
 </ul>
 """
-
-SCENE_SEEDS = (9, 13, 25, 44, 53)
-SCENE_SIZE_HW = (480, 640)
-COINS = "coins.png"
-COIN_XY = (335, 42)  # the middle of one coin, in pixels
 
 
 class BackendServer(ChildProcess):
@@ -132,7 +123,8 @@ def _run(stack: ExitStack, checkpoint: str, preferred_backend_port: int) -> None
     server = LabelStudio(label_studio.url, label_studio.login.token)
     stack.callback(server.close)
     project_id = projects.open_project(server, TITLE, instruction=INSTRUCTION)
-    tasks = projects.upload_pictures(server, project_id, _pictures())
+    pictures = {name: sample_picture(name) for name in NAMES}
+    tasks = projects.upload_pictures(server, project_id, pictures)
     backend_id = projects.connect_backend(server, project_id, backend.url)
     area_px = _click_once(server, project_id, backend_id, tasks[COINS])
     print(f"Test click through Label Studio: a mask of {area_px:,} pixels came back.\n")
@@ -145,21 +137,6 @@ def _port(name: str, preferred: int) -> int:
     if port != preferred:
         print(f"Port {preferred} is taken: {name} uses {port}.")
     return port
-
-
-def _pictures() -> dict[str, bytes]:
-    """File name -> PNG: a photograph that scikit-image bundles, and generated scenes."""
-    images = {COINS: data.coins()}
-    for seed in SCENE_SEEDS:
-        images[f"scene_{seed}.png"] = generate_scene(seed, SCENE_SIZE_HW).image
-    return {name: png_bytes(image) for name, image in images.items()}
-
-
-def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """Make a PNG file of an image, (H, W) grey or (H, W, 3) RGB."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _click_once(server: LabelStudio, project_id: int, backend_id: int, task_id: int) -> int:

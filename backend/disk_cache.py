@@ -5,20 +5,24 @@ the time of its last use, and the file system does what is left. `diskcache` (SQ
 write 2 MB where this takes 0.5 ms, its index can be damaged, and it locks badly on network folders.
 """
 
+import fcntl
 import logging
 import os
 import secrets
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from backend.cache import CacheState, Outage
 
 SUFFIX = ".embedding"
-PART_SUFFIX = ".part"  # of a file that is being written
-FORGOTTEN_PART_S = 3600  # older than that, its writer has died
+PART_SUFFIX = ".part"  # of a file that is being written, and locked meanwhile
+# Where the file system has no locks, the writer of a part that is older than that has died.
+FORGOTTEN_PART_S = 3600
 FREED_SHARE = 0.1  # of the room that is freed at once, so that not every write has to look for some
 # Of the room; after so many bytes written the folder is read again, for what other services wrote.
 COUNTED_AGAIN_SHARE = 0.05
@@ -111,7 +115,10 @@ class DiskCache:
 
     def has(self, name: str) -> bool:
         """Say whether a value is kept, without counting it as used."""
-        return self._path(name).exists()
+        try:
+            return self._path(name).exists()
+        except OSError:  # `exists` passes on what is neither there nor missing
+            return False
 
     def state(self) -> CacheState:
         """Return the numbers of this moment; other services' files as of the last count."""
@@ -142,8 +149,8 @@ class DiskCache:
                 status = path.stat()
                 if path.suffix == SUFFIX:
                     entries.append(_Entry(status.st_mtime_ns, path, status.st_size))
-                elif time.time() - status.st_mtime > FORGOTTEN_PART_S:
-                    path.unlink()
+                else:
+                    _sweep(path)
         with self._lock:
             self._entries, self._bytes = len(entries), sum(entry.size for entry in entries)
         self._written_since_count = 0
@@ -160,16 +167,46 @@ class DiskCache:
 
 def _write(path: Path, value: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`: its files are for their owner only, and services that share may differ in it.
-    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
-    try:
-        with part.open("xb") as file:
-            file.write(value)
+    with _part_beside(path) as (part, file):
+        file.write(value)
+        file.flush()
         part.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+
+
+@contextmanager
+def _part_beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Make a file to write to, locked while it is open, and remove it if it was not moved away."""
+    while True:
+        # Not `tempfile`: its files are for their owner only, and services that share may differ.
+        part = path.with_name(f"{path.name}.{secrets.token_hex(8)}{PART_SUFFIX}")
+        try:
+            with part.open("xb") as file:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file.fileno()).st_nlink == 0:
+                    continue  # another service has swept it between its making and its lock
+                yield part, file
+                return
+        finally:
+            with suppress(OSError):
+                part.unlink()
+
+
+def _sweep(part: Path) -> None:
+    """Remove a part whose writer has died: its lock died with it.
+
+    Raises:
+        OSError: it is gone already, or may not be removed.
+    """
+    with part.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:  # a file system without locks
+            if time.time() - os.fstat(file.fileno()).st_mtime <= FORGOTTEN_PART_S:
+                return
+        part.unlink()
 
 
 def _failed(error: OSError) -> str:

@@ -3,7 +3,10 @@
     BackendError                      500
     ├── SettingsError                 (stops the start)
     ├── RequestError                  400  the body is not what this API takes
+    ├── RequestTooLargeError          413  more bytes, tasks or regions than the settings allow
     ├── UnauthorizedError             401  Basic auth is on and was not given
+    ├── CrossSiteError                403  another site's page sent what only this one's may
+    ├── UnknownImageError             404  no tier has the image that a click of the page is on
     ├── LabelingConfigError           422  the project's labeling config cannot work
     ├── PromptError                   422  a key point or rectangle cannot be used
     ├── ImageError                    422
@@ -66,12 +69,36 @@ class RequestError(BackendError):
     reason = "Bad request"
 
 
+class RequestTooLargeError(BackendError):
+    """The request has more bytes, tasks or regions than the settings allow."""
+
+    status = 413
+    code = "request_too_large"
+    reason = "Request too large"
+
+
 class UnauthorizedError(BackendError):
     """Basic auth is configured and the request's credentials are missing or wrong."""
 
     status = 401
     code = "unauthorized"
     reason = "Basic auth required"
+
+
+class CrossSiteError(BackendError):
+    """A page of another site sent a request that only the page of this service may send."""
+
+    status = 403
+    code = "cross_site"
+    reason = "Request from another site"
+
+
+class UnknownImageError(BackendError):
+    """A click of the page names an image that was never sent, or that every tier has dropped."""
+
+    status = 404
+    code = "unknown_image"
+    reason = "Image not here any more, send it again"
 
 
 class LabelingConfigError(BackendError):

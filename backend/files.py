@@ -13,6 +13,23 @@ def stays_below(name: str) -> bool:
     return "\0" not in name and not any(part in ("", ".", "..") for part in parts)
 
 
+def file_below(root: Path, name: str | Path) -> Path | None:
+    """Find a file below a folder, wherever the folder itself is linked to.
+
+    Args:
+        root: the folder.
+        name: relative path, which came with somebody's data.
+
+    Returns:
+        Its path without links; None if there is no such file, or `..` or a link leads out.
+    """
+    try:
+        path, root = (root / name).resolve(), root.resolve()
+        return path if path.is_relative_to(root) and path.is_file() else None
+    except (OSError, ValueError):  # too long a name, a NUL, links in a circle
+        return None
+
+
 @contextmanager
 def replaced_when_done(path: Path) -> Iterator[TextIO]:
     """Write a text file beside its place, and move it there at the end of the `with` block.

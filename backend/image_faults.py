@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from backend.addresses import ForbiddenAddressError
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
 from backend.transport import Answer, TransportError, on_one_line, without_secrets
 
@@ -89,8 +90,11 @@ class WantedImage:
             return f"'{on_one_line(self.uri[:30])}...' ({len(self.uri)} characters)"
         # The query of a local file is its path; that of any other URL may hold a signature.
         _, local, path = self.uri.partition("/data/local-files/?d=")
-        if local or self.uri.startswith("/"):
-            return repr((local + path if local else self.uri)[:200])
+        if local:
+            return repr((local + path.partition("&")[0])[:200])
+        if self.uri.startswith("/"):
+            path, query, _ = self.uri.partition("?")
+            return repr(path[:200] + ("?..." if query else ""))
         return f"'{without_secrets(self.uri)}'"
 
     @property
@@ -148,6 +152,19 @@ class WantedImage:
             f"check the address from the machine of this service{_perhaps_label_studio(url)}",
             f"{_host(url)} {error}",
         )
+
+    def forbidden(self, url: str, error: ForbiddenAddressError) -> ImageUnreachableError:
+        """A host whose address is none that images are fetched from."""
+        if error.can_be_listed:
+            remedy = (
+                f"if it is an image host of yours, add {error.host} to MOBILESAM_ALLOW_HOSTS"
+                + _perhaps_label_studio(url)
+            )
+            short = f"add {error.host} to MOBILESAM_ALLOW_HOSTS"
+        else:
+            remedy = "put the image where it has another address, and that into the task"
+            short = f"{error.host} is never asked"
+        return self.unreachable(f"{without_secrets(url)} {error}", remedy, short)
 
     def refused_by_label_studio(self, url: str, answer: Answer) -> ImageUnreachableError:
         """Label Studio answered neither the image nor a redirect nor a 401."""

@@ -3,8 +3,9 @@
 import base64
 import binascii
 import re
-from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
+from backend.addresses import ForbiddenAddressError, Reach
 from backend.errors import LabelStudioError
 from backend.image_faults import LABEL_STUDIO_PATH, WantedImage
 from backend.label_studio import Connections, LabelStudio
@@ -24,7 +25,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class ImageLoader:
-    """Fetches the images of tasks from wherever Label Studio lets them be. Safe under threads.
+    """Fetches the images of tasks from wherever Label Studio and the settings let them be.
+
+    Safe under threads. Private and loopback addresses are Label Studio's or listed in
+    MOBILESAM_ALLOW_HOSTS; `Reach` judges each hop as it is connected to.
 
     Label Studio's token goes to Label Studio's address and nowhere else: not to the host of an
     external image, not to a storage that Label Studio redirects to.
@@ -62,7 +66,7 @@ class ImageLoader:
             if wanted.is_data:
                 return _data_uri(wanted, self._max_mb * MEGABYTE)
             url, server = self._locate(wanted, project)
-            return self._download(wanted, url, server)
+            return self._download(wanted, url, server, self._connections.reach(project))
         except BodyTooLargeError:
             raise wanted.too_large(self._max_mb) from None
         except LabelStudioError as error:
@@ -74,12 +78,12 @@ class ImageLoader:
         if uri.startswith("/") and not uri.startswith("//"):
             if server is None:
                 raise wanted.needs_label_studio("has no host")
-            return server.url + _label_studio_path(uri), server
+            return server.url + _label_studio_path(wanted, uri), server
         if re.match(r"https?://", uri, re.IGNORECASE):
             for base in (server and server.url, self._connections.hostname(project)):
                 path = _path_under(base, uri) if base else None
                 if server and path:
-                    return server.url + _label_studio_path(path), server
+                    return server.url + _label_studio_path(wanted, path), server
             return _percent_encoded(uri), None
         if wanted.is_in_cloud:
             if server is None:
@@ -88,15 +92,17 @@ class ImageLoader:
             return f"{server.url}/tasks/{wanted.task_id}/resolve/?fileuri={code}", server
         raise wanted.no_address(str(wanted))
 
-    def _download(self, wanted: WantedImage, url: str, server: LabelStudio | None) -> bytes:
+    def _download(
+        self, wanted: WantedImage, url: str, server: LabelStudio | None, reach: Reach
+    ) -> bytes:
         deadline = Deadline(self._timeout_s)
         for _ in range(1 + MAX_REDIRECTS):
             _check_address(wanted, url)
-            of_label_studio = server is not None and origin(url) == origin(server.url)
+            of_label_studio = server is not None and _path_under(server.url, url) is not None
             if server and of_label_studio:
                 answer = self._ask_label_studio(url, server, deadline)
             else:
-                answer = self._ask(wanted, url, deadline)
+                answer = self._ask(wanted, url, reach, deadline)
             if answer.status == 200:
                 return answer.body
             location = answer.headers.get("Location")
@@ -108,29 +114,37 @@ class ImageLoader:
                 raise wanted.refused_elsewhere(url, answer, by_label_studio=server is not None)
         raise wanted.redirected_too_often(MAX_REDIRECTS)
 
-    def _ask(self, wanted: WantedImage, url: str, deadline: Deadline) -> Answer:
+    def _ask(self, wanted: WantedImage, url: str, reach: Reach, deadline: Deadline) -> Answer:
         try:
-            return self._get(url, deadline, {})
+            return self._get(url, reach, deadline, {})
+        except ForbiddenAddressError as error:
+            raise wanted.forbidden(url, error) from None
         except TransportError as error:
             raise wanted.not_answered(url, error) from None
 
     def _ask_label_studio(self, url: str, server: LabelStudio, deadline: Deadline) -> Answer:
         try:
             sent = server.authorization(deadline=deadline)
-            answer = self._get(url, deadline, {"Authorization": sent})
+            answer = self._get(url, server.reach, deadline, {"Authorization": sent})
             if answer.status == 401:
                 renewed = server.authorization(deadline=deadline, refused=sent)
                 if renewed != sent:
-                    answer = self._get(url, deadline, {"Authorization": renewed})
+                    answer = self._get(url, server.reach, deadline, {"Authorization": renewed})
         except TransportError as error:
-            raise server.unreachable(str(error)) from None
+            raise server.unreachable(error) from None
         if answer.status == 401:
             raise server.refused(answer)
         return answer
 
-    def _get(self, url: str, deadline: Deadline, headers: dict[str, str]) -> Answer:
-        max_bytes = self._max_mb * MEGABYTE
-        return exchange("GET", url, deadline=deadline, max_bytes=max_bytes, headers=headers)
+    def _get(self, url: str, reach: Reach, deadline: Deadline, headers: dict[str, str]) -> Answer:
+        return exchange(
+            "GET",
+            url,
+            deadline=deadline,
+            max_bytes=self._max_mb * MEGABYTE,
+            reach=reach,
+            headers=headers,
+        )
 
 
 def _redirected(wanted: WantedImage, url: str, location: str) -> str:
@@ -151,12 +165,14 @@ def _check_address(wanted: WantedImage, url: str) -> None:
         raise wanted.no_address(f"'{without_secrets(url)}'")
 
 
-def _label_studio_path(path: str) -> str:
+def _label_studio_path(wanted: WantedImage, path: str) -> str:
     """A path below Label Studio's address, which may have its own base path in front here.
 
     Label Studio knows no fragments: a `#` belongs to a file's name.
     """
     known = LABEL_STUDIO_PATH.search(path)
+    if ".." in unquote(path.partition("?")[0]).replace("\\", "/").split("/"):
+        raise wanted.no_address(f"{wanted}, which leads upwards,")  # out of the base path, say
     return _percent_encoded(path[known.start() :] if known else path).replace("#", "%23")
 
 

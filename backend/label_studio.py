@@ -1,22 +1,26 @@
 """Label Studio as this service reaches it: its address, its tokens, its API client."""
 
 import functools
+import json
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Generator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urljoin
 
 import httpx
 import jwt
 from label_studio_sdk.client import LabelStudio as ApiClient
 
+from backend.addresses import ForbiddenAddressError, Reach
 from backend.api_faults import refusal_remedy
 from backend.errors import LabelStudioError, LabelStudioRefusalError
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 from backend.transport import (
     ERROR_BYTES,
     Answer,
@@ -31,10 +35,15 @@ from backend.transport import (
 
 EXCHANGE_TIMEOUT_S = 10.0
 API_TIMEOUT_S = 60.0
+API_BYTES = 64 * MEGABYTE  # of an answer of a Label Studio that no setting names
 SHORT_LIVED = "short-lived access token"
 ACCESS_LIFETIME_S = 300.0
 RENEW_BEFORE_S = 30.0
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
+
+# Their INFO and DEBUG lines quote whole URLs and the headers of answers.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class LabelStudio:
@@ -49,12 +58,21 @@ class LabelStudio:
         token: legacy token or personal access token; None if none is known.
         url_is_set: whether `url` is LABEL_STUDIO_URL; else a /setup request named it.
         token_is_set: whether `token` is LABEL_STUDIO_API_KEY; else a /setup request brought it.
+        reach: where it may be, and the images that it leads to; anywhere if not given, but no
+            private address besides its own.
     """
 
     def __init__(
-        self, url: str, token: str | None, *, url_is_set: bool = True, token_is_set: bool = True
+        self,
+        url: str,
+        token: str | None,
+        *,
+        url_is_set: bool = True,
+        token_is_set: bool = True,
+        reach: Reach | None = None,
     ) -> None:
         self.url = url
+        self.reach = reach or Reach.to(url)
         self._token = token
         self._url_is_set = url_is_set
         self._token_is_set = token_is_set
@@ -66,13 +84,35 @@ class LabelStudio:
 
     @functools.cached_property
     def _http(self) -> httpx.Client:
-        return httpx.Client(auth=_Authorization(self), timeout=API_TIMEOUT_S, follow_redirects=True)
+        return httpx.Client(
+            auth=_Authorization(self),
+            timeout=API_TIMEOUT_S,
+            follow_redirects=True,
+            event_hooks={"response": [self._stay]},
+        )
 
     @functools.cached_property
     def api(self) -> ApiClient:
         """The SDK's client for this server, authorized as `authorization` says."""
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
         return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
+
+    def _stay(self, response: httpx.Response) -> None:
+        """Follow no redirect to another origin: what is sent is meant for this server."""
+        if not response.has_redirect_location:
+            return
+        place = urljoin(str(response.request.url), response.headers["Location"])
+        try:
+            stays = origin(place) == origin(self.url)
+        except ValueError:
+            stays = False
+        if not stays:
+            raise LabelStudioError(
+                f"Label Studio at {without_secrets(self.url)} redirects to "
+                f"{without_secrets(place)}",
+                remedy="if that is Label Studio's right address, set LABEL_STUDIO_URL to it",
+                reason="Label Studio redirects elsewhere, set LABEL_STUDIO_URL",
+            )
 
     @property
     def token_kind(self) -> str:
@@ -85,7 +125,7 @@ class LabelStudio:
 
         Args:
             path: below the base address, with its query.
-            timeout_s: of each step of the call; a minute if not given.
+            timeout_s: of the whole call; if not given, a minute for each step of it.
 
         Raises:
             LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
@@ -110,14 +150,26 @@ class LabelStudio:
     ) -> Any:
         place = path.partition("?")[0]
         try:
-            response = self._http.request(
-                method, self.url + path, json=payload, timeout=timeout_s or API_TIMEOUT_S
-            )
-            if response.is_success:
-                return response.json() if response.content else None
-        except (httpx.HTTPError, ValueError) as error:
+            if self._url_is_set and timeout_s is None:
+                response = self._http.request(
+                    method, self.url + path, json=payload, timeout=API_TIMEOUT_S
+                )
+                answer = Answer(response.status_code, response.headers, response.content)
+            else:  # bounded as a whole; and what /setup named is reached as far as its images are
+                answer = exchange(
+                    method,
+                    self.url + path,
+                    deadline=Deadline(timeout_s or API_TIMEOUT_S),
+                    max_bytes=API_BYTES,
+                    reach=self.reach,
+                    headers={"Authorization": self.authorization()},
+                    payload=payload,
+                )
+            if 200 <= answer.status < 300:
+                return json.loads(answer.body) if answer.body else None
+        except (httpx.HTTPError, TransportError, BodyTooLargeError, ValueError) as error:
             raise self.unreachable(f"did not answer {place} ({error})") from error
-        answer = Answer(response.status_code, response.headers, response.content[:ERROR_BYTES])
+        answer = Answer(answer.status, answer.headers, answer.body[:ERROR_BYTES])
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise self.refused(answer)
         said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
@@ -178,12 +230,13 @@ class LabelStudio:
             reason=f"401 from Label Studio, {short}",
         )
 
-    def unreachable(self, why: str) -> LabelStudioError:
+    def unreachable(self, why: str | TransportError) -> LabelStudioError:
         """Explain that this server did not answer as it should.
 
         Args:
             why: what it did, continuing a sentence that starts with its address.
         """
+        in_short = why.in_short if isinstance(why, ForbiddenAddressError) else why
         seen = "its address as seen from this service (in a container, localhost is the container)"
         if self._url_is_set:
             remedy, short = f"check that it runs and that LABEL_STUDIO_URL is {seen}", "check"
@@ -192,7 +245,7 @@ class LabelStudio:
         return LabelStudioError(
             f"Label Studio at {without_secrets(self.url)} {why}",
             remedy=remedy,
-            reason=f"Label Studio {why}, {short} LABEL_STUDIO_URL",
+            reason=f"Label Studio {in_short}, {short} LABEL_STUDIO_URL",
         )
 
     @property
@@ -240,10 +293,11 @@ class LabelStudio:
                 f"{self.url}/api/token/refresh/",
                 deadline=deadline,
                 max_bytes=ERROR_BYTES,
+                reach=self.reach,
                 payload={"refresh": self._token},
             )
         except TransportError as error:
-            raise self.unreachable(str(error)) from None
+            raise self.unreachable(error) from None
         except BodyTooLargeError:
             raise self.unreachable("gave no access token but a long page") from None
         if answer.status == 401:
@@ -294,7 +348,10 @@ class Connections:
 
     Label Studio names its address and a token in /setup, and only the project in /predict. The
     rule that keeps credentials where they belong: LABEL_STUDIO_API_KEY goes to LABEL_STUDIO_URL
-    and nowhere else, whatever address a request names. Safe under threads.
+    and nowhere else, whatever address a request names. Without LABEL_STUDIO_URL, the address that
+    /setup names is taken. But anybody could have sent that, unless with a password, to have this
+    service look around in its own network: so a private address must be the one that /setup came
+    from. Safe under threads.
 
     Args:
         settings: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY come before what /setup says.
@@ -303,26 +360,35 @@ class Connections:
 
     def __init__(self, settings: Settings, *, capacity: int = PROJECTS_REMEMBERED) -> None:
         self._settings = settings
+        self._reach = Reach(settings.allow_hosts)
         self._configured: LabelStudio | None = None
         if settings.label_studio_url is not None:
-            self._configured = LabelStudio(settings.label_studio_url, settings.label_studio_api_key)
+            self._configured = self._at(settings.label_studio_url, settings.label_studio_api_key)
         self._capacity = capacity
         self._lock = threading.Lock()
         self._projects: OrderedDict[str, _Setup] = OrderedDict()
 
-    def remember(self, project: str, hostname: str | None, access_token: str | None) -> None:
+    def remember(
+        self,
+        project: str,
+        hostname: str | None,
+        access_token: str | None,
+        *,
+        sender: str | None = None,
+    ) -> None:
         """Take in what a /setup request says; it replaces what an earlier one said.
 
         Args:
             project: "<id>.<unix time of creation>", as in every request.
             hostname: Label Studio's address as it knows it; ignored unless it is an http(s) URL.
             access_token: legacy token of the project's creator.
+            sender: IP address that the request came from; None if it is known to be Label Studio's.
         """
-        hostname, access_token = _http_url(hostname), access_token or None
+        said = (_http_url(hostname), access_token or None, sender)
         with self._lock:
             setup = self._projects.pop(project, None)
-            if setup is None or (setup.hostname, setup.access_token) != (hostname, access_token):
-                setup = _Setup(hostname, access_token, self._server(hostname, access_token))
+            if setup is None or setup.said != said:
+                setup = _Setup(said, self._server(*said))
             self._projects[project] = setup
             while len(self._projects) > self._capacity:
                 self._projects.popitem(last=False)
@@ -335,7 +401,12 @@ class Connections:
     def hostname(self, project: str) -> str | None:
         """Label Studio's own name for its address, which may stand in front of its paths."""
         setup = self._setup(project)
-        return None if setup is None else setup.hostname
+        return None if setup is None else setup.said[0]
+
+    def reach(self, project: str) -> Reach:
+        """How far the fetches of a project's images may reach."""
+        server = self.find(project)
+        return self._reach if server is None else server.reach
 
     def close(self) -> None:
         """Close the connections to every Label Studio that is known."""
@@ -351,21 +422,30 @@ class Connections:
                 self._projects.move_to_end(project)
             return self._projects.get(project)
 
-    def _server(self, hostname: str | None, access_token: str | None) -> LabelStudio | None:
+    def _server(
+        self, hostname: str | None, access_token: str | None, sender: str | None
+    ) -> LabelStudio | None:
         url = self._settings.label_studio_url
         if url is None:
             if hostname is None:
                 return None
-            return LabelStudio(hostname, access_token, url_is_set=False, token_is_set=False)
+            return self._at(
+                hostname, access_token, url_is_set=False, token_is_set=False, seen_at=sender
+            )
         if self._settings.label_studio_api_key is not None or access_token is None:
             return self._configured
-        return LabelStudio(url, access_token, token_is_set=False)
+        return self._at(url, access_token, token_is_set=False)
+
+    def _at(
+        self, url: str, token: str | None, *, seen_at: str | None = None, **kind: bool
+    ) -> LabelStudio:
+        reach = replace(self._reach, trusted=origin(url), seen_at=seen_at)
+        return LabelStudio(url, token, reach=reach, **kind)
 
 
 @dataclass(frozen=True, repr=False)  # no token in a log
 class _Setup:
-    hostname: str | None
-    access_token: str | None
+    said: tuple[str | None, str | None, str | None]  # hostname, access token, sender
     server: LabelStudio | None
 
 

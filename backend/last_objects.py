@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import logging
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from backend.prompts import Point, Prompt, Rectangle
 from backend.recent import RecentMap
+from backend.shared_notes import SharedNotes, opened, sealed
 
 OBJECTS_REMEMBERED = 10_000  # under 1 kB each
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
@@ -17,16 +18,6 @@ REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
 ObjectKey = tuple[str, int, str, int | None, tuple[str, ...]]
 
 log = logging.getLogger(__name__)
-
-
-class SharedNotes(Protocol):
-    """Where several services leave each other notes, such as a Redis."""
-
-    def get(self, name: str, *, expire_s: int) -> bytes | None:
-        """Return a note and keep it for some seconds more, or None."""
-
-    def put(self, name: str, value: bytes, *, expire_s: int) -> bool:
-        """Leave a note for some seconds."""
 
 
 class LastObjects:
@@ -40,29 +31,39 @@ class LastObjects:
     """
 
     def __init__(self, shared: SharedNotes | None) -> None:
-        self._own: RecentMap[ObjectKey, Prompt] = RecentMap(OBJECTS_REMEMBERED)
+        self._own: RecentMap[ObjectKey, tuple[Prompt, bool]] = RecentMap(OBJECTS_REMEMBERED)
         self._shared = shared
 
     def put(self, key: ObjectKey, prompt: Prompt) -> None:
         """Remember an object for a while, in place of an earlier one."""
-        self._own.put(key, prompt, lifetime_s=REMEMBERED_FOR_S)
+        is_shared = False
         if self._shared is not None:
-            self._shared.put(_name(key), orjson.dumps(prompt), expire_s=REMEMBERED_FOR_S)
+            name = _name(key)
+            note = orjson.dumps(prompt)
+            is_shared = self._shared.put(name, sealed(name, note), expire_s=REMEMBERED_FOR_S)
+            if not is_shared:
+                self._shared.remove(name)  # of an earlier object; a place that is full allows that
+        self._own.put(key, (prompt, is_shared), lifetime_s=REMEMBERED_FOR_S)
 
     def get(self, key: ObjectKey) -> Prompt | None:
         """Return the last object, or None if that was too long ago or never."""
-        shared = None
-        if self._shared is not None:
-            note = self._shared.get(_name(key), expire_s=REMEMBERED_FOR_S)
-            shared = None if note is None else _read(note)
-        return shared or self._own.get(key)
+        own, is_shared = self._own.get(key) or (None, True)
+        if self._shared is None or not is_shared:  # what is there would be an earlier one
+            return own
+        name = _name(key)
+        note = self._shared.get(name, expire_s=REMEMBERED_FOR_S)
+        return (None if note is None else _read(name, note)) or own
 
 
 def _name(key: ObjectKey) -> str:
     return hashlib.sha256(b"last object\0" + orjson.dumps(key)).hexdigest()
 
 
-def _read(note: bytes) -> Prompt | None:
+def _read(name: str, value: bytes) -> Prompt | None:
+    note = opened(name, value)
+    if note is None:
+        log.debug("a shared note of a last object is damaged")
+        return None
     try:
         fields: dict[str, Any] = orjson.loads(note)
         rectangle = fields["rectangle"]
@@ -72,6 +73,6 @@ def _read(note: bytes) -> Prompt | None:
             points=tuple(Point(**point) for point in fields["points"]),
             rectangle=None if rectangle is None else Rectangle(**rectangle),
         )
-    except (ValueError, TypeError, KeyError) as error:  # damaged, or of another version
+    except (ValueError, TypeError, KeyError) as error:  # of another version
         log.debug("a shared note of a last object makes no sense: %r", error)
         return None

@@ -243,6 +243,7 @@ def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) 
             f"{server.url}{path}",
             deadline=Deadline(UPLOAD_TIMEOUT_S),
             max_bytes=ERROR_BYTES,
+            reach=server.reach,
             headers={"Authorization": server.authorization()},
             files=files,
         )

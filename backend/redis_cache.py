@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -14,7 +16,9 @@ from backend.cache import CacheState, Outage
 from backend.transport import on_one_line
 
 CONNECT_TIMEOUT_S = 0.5
-ANSWER_TIMEOUT_S = 1.0  # 2 MB take 20 ms in a network of 1 Gbit/s
+ANSWER_TIMEOUT_S = 1.0  # without a byte; 2 MB take 20 ms in a network of 1 Gbit/s
+WHOLE_ANSWER_S = 3.0  # however many bytes keep coming
+CUT_INTERVAL_S = 0.5  # between two looks at whether one takes longer
 LOOK_INTERVAL_S = 5.0  # between two looks at whether it is there
 PREFIX = "mobilesam:"
 
@@ -27,8 +31,8 @@ class RedisCache:
     """Bytes under names, in a Redis, each until it was not used for a while.
 
     Whether the Redis is there is looked at in a thread of its own, every few seconds. Once it did
-    not answer, nobody asks it until it does: a dead Redis costs the clicks that find out a second,
-    and the others nothing.
+    not answer, nobody asks it until it does: a dead Redis costs the clicks that find out a second
+    (three if it answers drop by drop), and the others nothing.
 
     Args:
         url: of the Redis, such as redis://localhost:6379/0; a password in it is not logged.
@@ -54,25 +58,31 @@ class RedisCache:
         self._hits = self._misses = 0
         self._info: dict[str, int | None] = {"entries": None, "bytes": None, "max_bytes": None}
         self._closing = threading.Event()
+        self._asked_at: dict[int, float] = {}  # by whom; of time.monotonic()
+        self._threads = [
+            threading.Thread(target=work, args=arguments, name="redis", daemon=True)
+            for work, arguments in (
+                (self._watch, (look_interval_s or LOOK_INTERVAL_S,)),
+                (self._cut, ()),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
         self._look()
-        self._watcher = threading.Thread(
-            target=self._watch,
-            args=(look_interval_s or LOOK_INTERVAL_S,),
-            name="redis",
-            daemon=True,
-        )
-        self._watcher.start()
 
     def close(self) -> None:
-        """End the thread and the connections."""
+        """End the threads and the connections."""
         self._closing.set()
-        self._watcher.join()
+        for thread in self._threads:
+            thread.join()
         self._client.close()
 
     def get(self, name: str, *, expire_s: int | None = None) -> bytes | None:
         """Return what was put last and keep it for as long again, or None."""
         expire_s = expire_s or self._expire_s
         value = self._ask(lambda: self._client.getex(PREFIX + name, ex=expire_s), None)
+        if not isinstance(value, bytes):
+            value = None
         with self._lock:
             if value is None:
                 self._misses += 1
@@ -107,14 +117,27 @@ class RedisCache:
         if not self._is_up:
             return otherwise
         try:
-            answer = command()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            self._lost(error)
-            return otherwise
-        except redis.RedisError as error:  # out of memory, read-only, too old, not allowed
+            return self._in_time(command)
+        except redis.ResponseError as error:  # out of memory, read-only, too old, not allowed
             self._unwritable.began(f"failed ({_words(error)}); embeddings are not shared there")
-            return otherwise
-        return answer
+        except Exception as error:  # noqa: BLE001 - what is no Redis has the client raise anything
+            self._lost(error)
+        return otherwise
+
+    def _in_time(self, command: Callable[[], Any]) -> Any:
+        """Run a command; `_cut` ends it if it lasts too long, the client's timeout does not."""
+        me = threading.get_ident()
+        self._asked_at[me] = time.monotonic()
+        try:
+            return command()
+        finally:
+            del self._asked_at[me]
+
+    def _cut(self) -> None:
+        """Disconnect everybody when an answer comes too slowly: one thread for all commands."""
+        while not self._closing.wait(CUT_INTERVAL_S):
+            if min(tuple(self._asked_at.values()), default=inf) < time.monotonic() - WHOLE_ANSWER_S:
+                self._client.connection_pool.disconnect()
 
     def _watch(self, interval_s: float) -> None:
         while not self._closing.wait(interval_s):
@@ -122,25 +145,28 @@ class RedisCache:
 
     def _look(self) -> None:
         try:
-            entries = self._client.dbsize()
-            memory = self._client.info("memory")
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            self._lost(error)
-            return
-        except redis.RedisError:  # a user that may not ask this may still get and set
-            entries, memory = None, {}
-        with self._lock:
-            self._info = {
+            entries = self._in_time(self._client.dbsize)
+            memory = self._in_time(lambda: self._client.info("memory"))
+            info = {
                 "entries": entries,
                 "bytes": memory.get("used_memory"),
                 "max_bytes": memory.get("maxmemory") or None,  # 0: no bound
             }
+        except redis.ResponseError:  # a user that may not ask this may still get and set
+            info = dict.fromkeys(self._info)
+        except Exception as error:  # noqa: BLE001 - see `_ask`
+            self._lost(error)
+            return
+        with self._lock:
+            self._info = info
         self._is_up = True
         self._gone.ended()
 
     def _lost(self, error: Exception) -> None:
         self._is_up = False
-        self._gone.began(f"does not answer ({_words(error)}); images are encoded without it")
+        self._gone.began(
+            f"does not answer as it should ({_words(error)}); images are encoded without it"
+        )
         with self._lock:
             self._info = {"entries": None, "bytes": None, "max_bytes": None}
         # The others of the pool are dead too; those in use end by themselves.

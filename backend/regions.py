@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.bitmask import encode_bitmask
-from backend.brush import encode_brush
+from backend.brush import encode_brush, encode_brush_runs
 from backend.labeling_config import MaskControl
 from backend.polygons import mask_polygons
 from backend.prompts import Prompt
+from mobilesam import MaskRuns
 
 
 def mask_regions(
-    mask: NDArray[np.bool_],
+    mask: NDArray[np.bool_] | MaskRuns,
     *,
     control: MaskControl,
     prompt: Prompt,
@@ -31,7 +32,7 @@ def mask_regions(
 
     Args:
         mask: (H, W), not empty, of the size of the image as displayed: Label Studio draws brush
-            masks of any other size as sheared stripes.
+            masks of any other size as sheared stripes. Its runs will do for a brush.
         control: the control that receives the mask, from `LabelingConfig.mask_control`.
         prompt: what the mask answers.
         score: the predicted IoU.
@@ -41,7 +42,13 @@ def mask_regions(
         The results, ready for JSON, each region under an id of its own: accepting a region whose id
         was used before would overwrite the earlier one.
     """
-    height, width = mask.shape
+    if isinstance(mask, MaskRuns):
+        size_hw = mask.size_hw
+        shapes = [_brush_shape(encode_brush_runs(mask.edges, begins_true=mask.begins_true))]
+    else:
+        size_hw = mask.shape[0], mask.shape[1]
+        shapes = mask_shapes(mask, control.output, polygon_tolerance_px=polygon_tolerance_px)
+    height, width = size_hw
     common: dict[str, Any] = {
         "to_name": prompt.to_name,
         "original_width": width,
@@ -54,7 +61,7 @@ def mask_regions(
         common["item_index"] = prompt.item_index
     return [
         result
-        for shape in mask_shapes(mask, control.output, polygon_tolerance_px=polygon_tolerance_px)
+        for shape in shapes
         for result in labelled_results(control, {**common, "id": uuid4().hex}, shape, prompt.labels)
     ]
 
@@ -93,7 +100,7 @@ def mask_shapes(
         polygon_tolerance_px: how far a polygon's outline may be from the mask's.
     """
     if output == "brush":
-        return [{"format": "rle", "rle": encode_brush(mask)}]
+        return [_brush_shape(encode_brush(mask))]
     if output == "bitmask":
         return [{"imageDataURL": encode_bitmask(mask)}]
     height, width = mask.shape
@@ -102,6 +109,10 @@ def mask_shapes(
         to_pct = 100 / np.array([width, height])
         return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
     return [rectangle_shape(cv2.boundingRect(mask.view(np.uint8)), mask.shape)]
+
+
+def _brush_shape(rle: list[int]) -> dict[str, Any]:
+    return {"format": "rle", "rle": rle}
 
 
 def rectangle_shape(box_xywh_px: Sequence[float], size_hw: tuple[int, ...]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from backend.step_times import STEPS, StepTimes
 from backend.transport import on_one_line
 
 PATH_CHARACTERS = 100
-QUIET_ROUTES = ("/health", "/metrics", "/activity")  # asked again and again by machines
+# Asked again and again by machines.
+QUIET_ROUTES = ("/health", "/metrics", "/activity", "/page/status")
 
 PLAIN = re.compile(r"[!#-&(-<>-\[\]-~]+")  # printable ASCII but for space, quotes, = and backslash
 

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
+from backend.click_logits import ClickLogits
 from backend.embedder import Embedder
 from backend.encode_batches import EncodeBatches
-from backend.errors import PromptError, RequestError
+from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.label_studio import Connections
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
+from backend.playground import Playground
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
 from backend.request_record import current_record
@@ -27,7 +29,7 @@ from backend.stored_embeddings import StoredEmbeddings
 from backend.task_images import TaskImages
 from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
-from mobilesam import Predictor
+from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,9 @@ class Segmenter:
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
+
+    Attributes:
+        playground: masks for images that the page sends, from the same model and cache.
     """
 
     def __init__(self, predictor: Predictor, settings: Settings) -> None:
@@ -73,13 +78,17 @@ class Segmenter:
             self._embedder,
             self.activity,
             max_pixels=settings.max_pixels,
-            max_waiting=settings.threads - max(1, settings.threads // 8),
+            max_waiting=settings.max_waiting or settings.threads - max(1, settings.threads // 8),
         )
+        self._max_tasks = settings.max_tasks
+        self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
         self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
+        self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
+        self.playground = Playground(predictor, self._images, self._click_logits, self._cleaning)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -91,7 +100,8 @@ class Segmenter:
         started = time.perf_counter()
         predictor = load_predictor(settings)
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
-        predictor.predict_object(embedding, points_xy=[[32, 32]], point_labels=[1])
+        two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
+        predict_refined(predictor, embedding, two_clicks)
         log.info(
             "loaded %s in %s %s on %s in %.1f s",
             predictor.model_id,
@@ -136,14 +146,20 @@ class Segmenter:
         }
 
     def set_up(
-        self, *, project: str, label_config: str, hostname: str | None, access_token: str | None
+        self,
+        *,
+        project: str,
+        label_config: str,
+        hostname: str | None,
+        access_token: str | None,
+        sender: str | None = None,
     ) -> None:
-        """Take in what a /setup request says of a project.
+        """Take in what a /setup request says of a project; `sender` is where it came from.
 
         Raises:
             LabelingConfigError: no click could ever give a mask with this labeling config.
         """
-        self._connections.remember(project, hostname, access_token)
+        self._connections.remember(project, hostname, access_token, sender=sender)
         parse_labeling_config(label_config).require_usable()
 
     def predict(
@@ -171,6 +187,8 @@ class Segmenter:
             BackendError: anything that kept a prompt from being answered.
         """
         current_record().concerns(project, tasks)
+        _check_count("tasks", len(tasks), self._max_tasks, "MOBILESAM_MAX_TASKS")
+        _check_count("regions", len(context or ()), self._max_regions, "MOBILESAM_MAX_REGIONS")
         config = parse_labeling_config(label_config)
         for task in tasks:
             if not isinstance(task.get("id"), int):
@@ -212,7 +230,7 @@ class Segmenter:
         regions: list[dict[str, Any]] = []
         scores: list[float] = []
         for prompt, control in zip(prompts, controls, strict=True):
-            mask, score = self._segment(task, project, config, prompt)
+            mask, score = self._segment(task, project, config, prompt, control)
             if mask.any():
                 scores.append(score)
                 with step("codec"):
@@ -231,25 +249,33 @@ class Segmenter:
         }
 
     def _segment(
-        self, task: dict[str, Any], project: str, config: LabelingConfig, prompt: Prompt
-    ) -> tuple[NDArray[np.bool_], float]:
+        self,
+        task: dict[str, Any],
+        project: str,
+        config: LabelingConfig,
+        prompt: Prompt,
+        control: MaskControl,
+    ) -> tuple[NDArray[np.bool_] | MaskRuns, float]:
         """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
         prompt = self._completed(key, prompt)
-        embedding = self._images.embedding(
+        image_key, embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
         points_xy_px = prompt.points_xy_px(embedding.size_hw)
+        object_prompt = ObjectPrompt(
+            tuple(points_xy_px), tuple(prompt.point_labels), prompt.box_xyxy_px(embedding.size_hw)
+        )
         with step("mask"):
-            masks = self._predictor.predict_object(
-                embedding,
-                points_xy=points_xy_px,
-                point_labels=prompt.point_labels,
-                box_xyxy=prompt.box_xyxy_px(embedding.size_hw),
+            masks = predict_refined(
+                self._predictor, embedding, object_prompt, self._click_logits.of_image(image_key)
             )
+            score = float(masks.scores[0])
+            if masks.are_on_gpu and control.output == "brush" and not self._cleaning.is_on:
+                return masks.runs(), score  # kilobytes to fetch, and the codec wants no more
             clicks = zip(points_xy_px, prompt.points, strict=True)
             inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-            return self._cleaning.apply(masks.masks[0], inside_xy_px), float(masks.scores[0])
+            return self._cleaning.apply(masks.masks[0], inside_xy_px), score
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.
@@ -273,3 +299,12 @@ class Segmenter:
                 reason="Negative points need an object: click on it first",
             )
         return prompt.refining(last)
+
+
+def _check_count(what: str, count: int, most: int, variable: str) -> None:
+    if count > most:
+        raise RequestTooLargeError(
+            f"the request has {count} {what}, more than {most}",
+            remedy=f"send fewer at once, or raise {variable}",
+            reason=f"Too many {what}: {count}, at most {most}",
+        )

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import sys
 from ipaddress import ip_address
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 from backend.app import create_app
 from backend.errors import BackendError
@@ -17,7 +19,7 @@ from mobilesam import MobileSamError
 
 BACKLOG = 256  # connections that wait for a thread
 KEEP_ALIVE_S = 75  # Label Studio opens a new connection per call, load balancers keep theirs
-GRACEFUL_TIMEOUT_S = 9  # for running requests after SIGTERM
+GRACEFUL_TIMEOUT_S = 8  # for running requests after SIGTERM, so that all has ended within 10 s
 WORKER_TIMEOUT_S = 120  # of a worker that does not even answer its parent
 
 # glibc's mallopt: by itself it raises the bounds when large blocks are freed, and each thread then
@@ -46,7 +48,13 @@ def serve(settings: Settings) -> None:
             "set BASIC_AUTH_USER and BASIC_AUTH_PASS, or MOBILESAM_HOST=127.0.0.1",
             settings.port,
         )
-    _Server(settings).run()
+    try:
+        _Server(settings).run()
+    except SystemExit as ended:  # of gunicorn's parent, and of its worker
+        # At once: Python would wait for requests that never end, and take torch and OpenVINO apart
+        # under the threads that still use them, for seconds on a busy machine.
+        logging.shutdown()
+        os._exit(ended.code if isinstance(ended.code, int) else 0)
 
 
 def configure_logging(level: str) -> None:
@@ -64,6 +72,28 @@ def _bound_malloc() -> None:
         mallopt(option, value)
 
 
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """Listens to nobody once it was told to end.
+
+    gunicorn's own stops accepting, but leaves the socket open until it has ended: who connects
+    meanwhile, a load balancer's look at /health or a click, then waits for nothing.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            while listener.sock is not None and self._accept_one(listener):
+                pass  # connected before; they are answered too
+            listener.close()
+
+    def _accept_one(self, listener: Any) -> bool:
+        connections = self.nr_conns
+        self.accept(listener)
+        return bool(self.nr_conns > connections)
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -76,7 +106,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         options: dict[str, Any] = {
             "bind": f"{host}:{self.settings.port}",
             "workers": 1,  # a second process would be a second model and a second cache
-            "worker_class": "gthread",
+            "worker_class": _Worker,
             "threads": self.settings.threads,
             "backlog": BACKLOG,
             "keepalive": KEEP_ALIVE_S,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from redis.connection import parse_url as parse_redis_url
 
+from backend.addresses import AllowedHost, parse_allowed_hosts
 from backend.errors import SettingsError
 from backend.labeling_config import OUTPUTS
 
@@ -21,6 +22,12 @@ SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "n
 
 
 def _text(value: str) -> str:
+    return value
+
+
+def _user(value: str) -> str:
+    if ":" in value:
+        raise ValueError("has a colon, which ends the name in Basic auth")
     return value
 
 
@@ -150,7 +157,7 @@ class Settings:
         secret=True,
     )
     basic_auth_user: str | None = _variable(
-        "BASIC_AUTH_USER", None, _text, "User name that Label Studio must send"
+        "BASIC_AUTH_USER", None, _user, "User name that Label Studio must send"
     )
     basic_auth_pass: str | None = _variable(
         "BASIC_AUTH_PASS", None, _text, "Password that Label Studio must send", secret=True
@@ -244,6 +251,38 @@ class Settings:
     fetch_timeout_s: float = _variable(
         "MOBILESAM_FETCH_TIMEOUT_S", 20.0, _seconds, "Time to fetch one image, in seconds"
     )
+    allow_hosts: tuple[AllowedHost, ...] = _variable(
+        "MOBILESAM_ALLOW_HOSTS",
+        (),
+        parse_allowed_hosts,
+        "Hosts that images may come from although their addresses are private or loopback ones: "
+        "names, addresses or networks, such as images.lan:8000,10.0.0.0/24",
+    )
+    max_request_mb: int = _variable(
+        "MOBILESAM_MAX_REQUEST_MB",
+        512,
+        _whole_number("megabytes", 1, 10_000),
+        "Largest request that is read; a draft of 100 brush regions is some megabytes",
+    )
+    max_tasks: int = _variable(
+        "MOBILESAM_MAX_TASKS",
+        100_000,
+        _whole_number("tasks", 1, 10_000_000),
+        "Most tasks of one request; Retrieve Predictions sends all that are selected in one",
+    )
+    max_regions: int = _variable(
+        "MOBILESAM_MAX_REGIONS",
+        1000,
+        _whole_number("regions", 1, 1_000_000),
+        "Most regions that come with one click",
+    )
+    max_waiting: int | None = _variable(
+        "MOBILESAM_MAX_WAITING",
+        None,
+        _whole_number("clicks", 1, 511),
+        "Clicks that may wait for their images at once, others are answered 503; without it, "
+        "seven eighths of THREADS",
+    )
     output: str = _variable(
         "MOBILESAM_OUTPUT",
         "auto",
@@ -299,6 +338,12 @@ class Settings:
                 problems.append(f"{name}={shown} {error}")
         if ("basic_auth_user" in values) != ("basic_auth_pass" in values):
             problems.append("BASIC_AUTH_USER and BASIC_AUTH_PASS are not both set")
+        threads = values.get("threads", cls.threads)
+        if (values.get("max_waiting") or 0) >= threads:
+            problems.append(
+                f"MOBILESAM_MAX_WAITING={values['max_waiting']} is not less than "
+                f"THREADS={threads}: none would be left for clicks that need not wait"
+            )
         # The key would otherwise go to any address that a /setup request names.
         without_url = not environment.get("LABEL_STUDIO_URL", "").strip()
         if "label_studio_api_key" in values and without_url:

@@ -1,10 +1,14 @@
-"""From a task to its image's embedding: find the address, fetch, decode, encode; each only once."""
+"""From a task to its image's embedding: find the address, fetch, decode, encode; each only once.
+
+Images that come without a task, in a request of the page, take the same way from the decoder on.
+"""
 
 import functools
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -75,8 +79,8 @@ class TaskImages:
 
     def embedding(
         self, task: dict[str, Any], tag: ImageTag, item_index: int | None, project: str
-    ) -> Embedding:
-        """Return the embedding of one image of a task, and wait for it where it is not there yet.
+    ) -> tuple[EmbeddingKey, Embedding]:
+        """Return one image of a task: its key and its embedding, waiting where it is not there yet.
 
         Args:
             task: with `id` and `data`.
@@ -91,8 +95,52 @@ class TaskImages:
         place = (project, task["id"], image_address(task, tag, item_index))
         key = self._addresses.get(_shortened(place))
         embedding = None if key is None else self._embedder.find_kept(key)
-        if embedding is not None:
-            return embedding
+        if key is not None and embedding is not None:
+            return key, embedding
+        with self._waiting():
+            embedding = None if key is None else self._embedder.find_stored(key)
+            if key is None or embedding is None:
+                key, compute = self._fetch_once(place)
+                embedding = self._embedder.find(key, compute)
+            return key, embedding
+
+    def sent_embedding(self, data: bytes) -> tuple[EmbeddingKey, Embedding]:
+        """Embed an image that belongs to no task, unless it is kept.
+
+        Args:
+            data: the whole file.
+
+        Returns:
+            The image's key, for `kept_embedding`, and the embedding.
+
+        Raises:
+            ImageError: the image cannot be decoded.
+            BusyError: too many clicks wait for images already.
+        """
+        key, compute = self._embeddable(data, name="the image")
+        with self._waiting():
+            return key, self._embedder.find(key, compute)
+
+    def kept_embedding(self, key: EmbeddingKey) -> Embedding | None:
+        """Return the embedding of an image if any tier has it.
+
+        Raises:
+            BusyError: it is not in memory, and too many clicks wait for images already.
+        """
+        embedding = self._embedder.find_kept(key)
+        if embedding is None:
+            with self._waiting():
+                embedding = self._embedder.find_stored(key)
+        return embedding
+
+    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
+        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
+        if self._background.waiting(urgency) < MAX_WAITING[urgency]:
+            job = functools.partial(self._prepare, task, tag, project, urgency)
+            self._background.submit(urgency, job)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
         if not self._waiting_room.acquire(blocking=False):
             raise BusyError(
                 f"{self._max_waiting} clicks wait for their images already",
@@ -100,18 +148,9 @@ class TaskImages:
             )
         try:
             with self._activity.metrics.waiting_click():
-                embedding = None if key is None else self._embedder.find_stored(key)
-                if embedding is None:
-                    embedding = self._embedder.find(*self._fetch_once(place))
-                return embedding
+                yield
         finally:
             self._waiting_room.release()
-
-    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
-        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
-        if self._background.waiting(urgency) < MAX_WAITING[urgency]:
-            job = functools.partial(self._prepare, task, tag, project, urgency)
-            self._background.submit(urgency, job)
 
     def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
         if urgency is Urgency.UPCOMING and self._embedder.is_busy():
@@ -165,13 +204,16 @@ class TaskImages:
         project, task_id, address = place
         with observing_steps(self._activity.metrics.observe_step), step("fetch"):
             data = self._loader.fetch(address, task_id=task_id, project=project)
-        key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
+        fetched = self._embeddable(data, name=f"image of task {task_id}")
         # What an address held is remembered, so that the next click on it fetches nothing.
-        self._addresses.put(_shortened(place), key, lifetime_s=TRUSTED_FOR_S)
+        self._addresses.put(_shortened(place), fetched[0], lifetime_s=TRUSTED_FOR_S)
+        return fetched
+
+    def _embeddable(self, data: bytes, *, name: str) -> Fetched:
+        key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
 
         @step("decode")
         def decode() -> NDArray[np.uint8]:
-            name = f"image of task {task_id}"
             return decode_image(data, name=name, max_pixels=self._max_pixels)
 
         def compute() -> Embedding:

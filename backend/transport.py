@@ -1,32 +1,31 @@
-"""One HTTP exchange, bounded in seconds and bytes; it follows nothing and remembers nobody.
+"""One HTTP exchange, bounded in seconds, bytes and reach; it follows nothing, remembers nobody.
 
 `requests` alone bounds the wait for each piece of an answer, not the whole: a server that sends a
 byte now and then holds a thread for hours. Here one `Deadline` covers connecting, the headers and
 the body. (A name with several dead addresses may take it for each; the resolver has its own.)
 """
 
-import functools
 import json
-import logging
+import re
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
+from urllib3 import Timeout
+from urllib3.exceptions import (
+    HTTPError,
+    LocationParseError,
+    ProtocolError,
+)
+
+from backend.sessions import Reach, Sessions, cut_off_after
 
 ERROR_BYTES = 64 * 1024  # enough of an error's body to find its explanation
-KEPT_CONNECTIONS = 16  # per host, for the next exchange
 
 # The first that fits an exception, or one that led to it.
 _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
@@ -40,8 +39,7 @@ _WORDS: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((ConnectionError, ProtocolError), "cut the connection"),
 )
 
-# Their DEBUG and WARNING lines quote whole URLs, and with them the signatures in queries.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
+_sessions = Sessions()
 
 
 class TransportError(Exception):
@@ -98,6 +96,7 @@ def exchange(
     *,
     deadline: Deadline,
     max_bytes: int,
+    reach: Reach,
     headers: Mapping[str, str] | None = None,
     payload: Any = None,
     files: Sequence[tuple[str, bytes]] = (),
@@ -106,26 +105,29 @@ def exchange(
 
     Safe under threads. No cookie is kept and no `.netrc` is read, so that nothing a server sent
     and no credential but those in `headers` travels. Proxies and `REQUESTS_CA_BUNDLE` of the
-    environment are honoured.
+    environment are honoured. A proxy resolves names by itself and connects where its own rules let
+    it; what `reach` refuses is not asked of it, as far as names resolve here.
 
     Args:
         method: such as GET.
         url: http or https, already percent-encoded.
         deadline: ends the exchange wherever it stands.
         max_bytes: largest body of a 200.
+        reach: asked for the addresses of the host; the connection goes to one of them, and a name
+            is resolved only there. TLS and the Host header still have the name.
         headers: sent besides the usual ones.
         payload: body of the request, sent as JSON.
         files: names and contents, sent as a form in place of `payload`.
 
     Raises:
-        TransportError: the address is not valid, nobody answered, or not completely.
+        TransportError: the address is not valid or not allowed, nobody answered, or not completely.
         BodyTooLargeError: more than `max_bytes`.
     """
     # Some hosts refuse the name of a library; an image does not get smaller by compression.
     own_headers = {"User-Agent": "mobilesam-label-studio", "Accept-Encoding": "identity"}
     timeout = Timeout(total=deadline.left())
     try:
-        with _session().request(
+        with _sessions.get(reach).request(
             method,
             url,
             headers={**own_headers, **(headers or {})},
@@ -135,7 +137,7 @@ def exchange(
             timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
             stream=True,
         ) as response:
-            with _cut_off_after(deadline.left(), response.raw.shutdown):
+            with cut_off_after(deadline.left(), response.raw.shutdown):
                 body = _read(response, max_bytes)
             deadline.left()  # a body without a length ends early, and silently, when cut off
             return Answer(response.status_code, response.headers, body)
@@ -149,8 +151,11 @@ def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL: where its credentials may go.
 
     Raises:
-        ValueError: the URL is malformed.
+        ValueError: the URL is malformed, or names another host to whoever else reads it.
     """
+    # Here `http://a\\@b/` is on b; urllib3 and browsers see a.
+    if re.match(r"[^/]*//[^/?#]*[\\\s]", url):
+        raise ValueError("a backslash or a space in the host's name")
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     return scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(scheme)
@@ -184,76 +189,6 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
         if len(body) > max_bytes:
             raise BodyTooLargeError(f"more than {max_bytes} bytes came")
     return bytes(body)
-
-
-@contextmanager
-def _cut_off_after(seconds: float, shutdown: Callable[[], object]) -> Iterator[None]:
-    """End a read that lasts longer than this, however many bytes keep coming."""
-
-    def cut() -> None:
-        with suppress(OSError, ValueError, RuntimeError):  # it has just ended by itself
-            shutdown()
-
-    timer = threading.Timer(seconds, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-class _HTTPConnection(HTTPConnection):
-    """Its answer's headers come within the read timeout, all of them together."""
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
-        sock, seconds = self.sock, cast("float", self.timeout)
-        with _cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
-            return super().getresponse()
-
-
-class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
-class _Session(requests.Session):
-    """Leaves redirects alone; `allow_redirects=False` would still read all of their bodies."""
-
-    def get_redirect_target(self, _resp: requests.Response) -> None:
-        return None
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-
-
-@functools.cache
-def _session() -> requests.Session:
-    """One for all threads, so that each host's open connections serve whichever thread comes next.
-
-    urllib3's pools are made for that. What is not in a `requests.Session` is switched off here:
-    cookies, and credentials from `.netrc`, which would replace an Authorization header.
-    """
-    session = _Session()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.auth = _leave_as_it_is
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(pool_maxsize=KEPT_CONNECTIONS))
-    return session
-
-
-def _leave_as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _why(error: BaseException, deadline: Deadline) -> str:

@@ -6,7 +6,6 @@ memory of the worker at some counts of cached images.
 """
 
 import argparse
-import re
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.machine import describe_machine
+from benchmarks.process_watch import resident_mb
 from benchmarks.service_load import (
     START_TIMEOUT_S,
     click,
@@ -77,13 +77,6 @@ def start_s(options: argparse.Namespace, environment: dict[str, str]) -> float:
     with backend:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         return time.perf_counter() - started
-
-
-def resident_mb(pid: int) -> float:
-    """Return the resident memory of gunicorn's parent and worker, what they share counted once."""
-    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
-    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in pids]
-    return sum(int(re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)[1]) for text in rollups) / 1024
 
 
 def _absolute(checkpoint: str) -> str | Path:

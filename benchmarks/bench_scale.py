@@ -39,9 +39,9 @@ STORED_MB = 2.1  # an embedding in Redis or on disk, in half precision
 
 
 @contextmanager
-def redis_server() -> Iterator[str]:
-    """Run a Redis that keeps nothing, and give its URL."""
-    port = free_port(16379)
+def redis_server(port: int | None = None) -> Iterator[str]:
+    """Run a Redis that keeps nothing, on a free port if none is given, and give its URL."""
+    port = port or free_port(16379)
     command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)

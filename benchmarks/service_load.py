@@ -136,8 +136,14 @@ def service(
     checkpoint: str, log: Path, *, environment: dict[str, str] | None = None
 ) -> tuple[ChildProcess, str]:
     """Return `python -m backend serve` on a free port, to be started, and its address."""
-    port = free_port(FIRST_PORT)
-    own = {"PORT": str(port), "MOBILESAM_HOST": "127.0.0.1", "MOBILESAM_CHECKPOINT": checkpoint}
+    # A start takes seconds, in which another program's test may find the same port free.
+    port = free_port(FIRST_PORT + os.getpid() % 5000)
+    own = {
+        "PORT": str(port),
+        "MOBILESAM_HOST": "127.0.0.1",
+        "MOBILESAM_CHECKPOINT": checkpoint,
+        "MOBILESAM_ALLOW_HOSTS": "127.0.0.1",  # the image host is there
+    }
     backend = ChildProcess(
         "The service",
         [sys.executable, "-m", "backend", "serve"],

@@ -12,6 +12,7 @@ from mobilesam.errors import (
 )
 from mobilesam.masks import MaskRuns, Masks
 from mobilesam.predictor import Embedding, Predictor
+from mobilesam.refining import Logits, LogitsMemory, ObjectPrompt, predict_refined
 from mobilesam.sam import SAM, Result
 
 __all__ = [
@@ -22,11 +23,15 @@ __all__ = [
     "Embedding",
     "EmbeddingBytesError",
     "ImageError",
+    "Logits",
+    "LogitsMemory",
     "MaskRuns",
     "Masks",
     "MobileSamError",
+    "ObjectPrompt",
     "Predictor",
     "PromptError",
     "Result",
     "RuntimeChoiceError",
+    "predict_refined",
 ]

@@ -1,4 +1,4 @@
-"""Command line of the model: `python -m mobilesam predict | download | evaluate | compare`."""
+"""Command line of the model: `python -m mobilesam predict | download | evaluate | ...`."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilesam.clicking import click_objects, print_table
 from mobilesam.download import download
 from mobilesam.errors import MobileSamError
 from mobilesam.evaluation import Example, coco_examples, compare, evaluate, held_out_scenes
@@ -79,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser(
+        "clicks",
+        parents=[model, pictures],
+        help="clicks that a good mask takes, with and without the mask before each of them",
+    )
+    command.add_argument("--objects", type=_count, default=300, help="at most (default: 300)")
+    command.add_argument("--clicks", type=_count, default=10, help="an object (default: 10)")
+    command.set_defaults(run=_clicks)
+
+    command = commands.add_parser(
         "compare",
         parents=[model, pictures],
         help="a runtime's and precision's masks beside those of torch in float32",
@@ -122,6 +132,13 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     for label, number in scores.rows():
         print(f"{label:48} {number:8.3f}" if number % 1 else f"{label:48} {number:8.0f}")
+
+
+def _clicks(options: argparse.Namespace) -> None:
+    scores = click_objects(
+        _predictor(options), _examples(options), objects=options.objects, clicks=options.clicks
+    )
+    print_table(scores)
 
 
 def _compare(options: argparse.Namespace) -> None:

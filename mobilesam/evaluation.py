@@ -24,6 +24,7 @@ from mobilesam.prompt_sampling import (
     intersection_over_union,
     random_point,
 )
+from mobilesam.refining import ObjectPrompt, predict_refined
 from mobilesam.sam import load_image
 from mobilesam.scene_pool import FIRST_HELD_OUT_SEED
 from mobilesam.scenes import generate_scene
@@ -170,9 +171,8 @@ def _take_spill_away(
     if spill.sum() <= SPILL * wanted.sum():
         return
     x, y = central_point(spill)
-    corrected = _mask(
-        predictor.predict_object(embedding, points_xy=[point, (x, y)], point_labels=[1, 0])
-    )
+    prompt = ObjectPrompt((point, (x, y)), (1, 0))
+    corrected = _mask(predict_refined(predictor, embedding, prompt))
     scores.taken_away.append(not corrected[int(y), int(x)])
     scores.before.append(intersection_over_union(mask, wanted))
     scores.after.append(intersection_over_union(corrected, wanted))

@@ -24,7 +24,7 @@ from mobilesam.model import MobileSAM
 from mobilesam.padded_decoder import PaddedDecoder
 
 KEPT = 4  # models, the last ones used; 40 MB each with the official weights
-NAMES = ("encoder", "decoder")
+NAMES = ("encoder", "decoder", "mask_adder")
 _LIBRARIES = ("openvino", "torch", "timm")
 _SOURCES = (
     "image_encoder",
@@ -54,8 +54,20 @@ class _ChannelsLast(nn.Module):
         return features.permute(0, 2, 3, 1)
 
 
+class _MaskAdder(nn.Module):
+    """The image (1, G, G, C) with a previous mask's logits (1, 1, 4G, 4G), as the decoder reads."""
+
+    def __init__(self, model: MobileSAM) -> None:
+        super().__init__()
+        self.mask_downscaling = model.prompt_encoder.mask_downscaling
+
+    def forward(self, image: Tensor, mask_logits: Tensor) -> Tensor:
+        dense: Tensor = self.mask_downscaling(mask_logits)
+        return image + dense.permute(0, 2, 3, 1)
+
+
 def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov.Model]:
-    """Return the encoder's and the decoder's graph, from the cache folder where they are there.
+    """Return the graphs of `NAMES`, from the cache folder where they are there.
 
     A folder that cannot be written, or holds something damaged, costs the time to convert and
     nothing else.
@@ -88,10 +100,13 @@ def _convert(model: MobileSAM) -> list[ov.Model]:
     # leave traces instead of numbers there. That is also what it warns of.
     encoder = _ChannelsLast(copy.deepcopy(model.image_encoder)).eval()
     decoder = PaddedDecoder(model).eval()
+    image, *_ = decoder.example_inputs()
+    logits = torch.zeros(1, 1, 4 * image.shape[1], 4 * image.shape[2])
     graphs = []
     for module, inputs in (
         (encoder, (torch.zeros(1, side, side, 3),)),
         (decoder, decoder.example_inputs()),
+        (_MaskAdder(model).eval(), (image, logits)),
     ):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The tensor attributes .*attention_bias_cache")

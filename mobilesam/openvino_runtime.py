@@ -43,7 +43,7 @@ class OpenVinoRuntime:
         self._input_size = model.sizes.input_size
         self._prompt_encoder = model.prompt_encoder
         self._long_decoder = PaddedDecoder(model).eval()
-        encoder, decoder = load_graphs(core, model, weights_sha256)
+        encoder, decoder, mask_adder = load_graphs(core, model, weights_sha256)
         try:
             self._encoder = _Compiled(core, encoder, self.precision)
         except RuntimeError as error:
@@ -54,6 +54,7 @@ class OpenVinoRuntime:
             self._encoder = _Compiled(core, encoder, self.precision)
         # Its bfloat16 gains a few milliseconds, and loses as much of the masks as the encoder's.
         self._decoder = _Compiled(core, decoder, "float32")
+        self._mask_adder = _Compiled(core, mask_adder, "float32")
 
     @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
@@ -76,17 +77,17 @@ class OpenVinoRuntime:
         tokens, dense = self._prompt_encoder(
             torch.tensor(points_xy, dtype=torch.float32)[None],
             torch.tensor(point_kinds, dtype=torch.long)[None],
-            None if mask_logits is None else mask_logits[None],
+            None,
         )
         image = features.to(self.device, torch.float32).permute(0, 2, 3, 1)
         dense = dense.permute(0, 2, 3, 1)
+        if mask_logits is not None:  # the decoder's graph is made for prompts without one
+            added = self._mask_adder(*map(_contiguous, (image, mask_logits[None])))
+            image, dense = torch.from_numpy(added[0]), torch.zeros_like(dense)
         if tokens.shape[1] > PROMPT_TOKENS:
             logits, iou = self._long_decoder(image, dense, tokens)
             return logits[0], iou[0]
-        if mask_logits is not None:  # the graph is made for prompts without one
-            image, dense = image + dense, torch.zeros_like(dense[:, :1, :1])
-        inputs = (image, dense, *pad(tokens))
-        found = self._decoder(*(np.ascontiguousarray(x.numpy()) for x in inputs))
+        found = self._decoder(*map(_contiguous, (image, dense, *pad(tokens))))
         return torch.from_numpy(found[0][0]), torch.from_numpy(found[1][0])
 
 
@@ -111,6 +112,10 @@ class _Compiled:
             return [np.array(tensor.data) for tensor in request.output_tensors]
         finally:
             self._idle.put(request)
+
+
+def _contiguous(x: Tensor) -> NDArray[np.float32]:
+    return np.ascontiguousarray(x.numpy())
 
 
 def _native_precision(core: ov.Core) -> str:

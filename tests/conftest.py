@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import redis_server
 import torch
 
 from mobilesam import Predictor
@@ -34,3 +35,14 @@ def demo_predictor():
 def openvino_predictor():
     """The bundled demo weights in OpenVINO in float32."""
     return Predictor("demo", device="cpu", runtime="openvino", precision="float32")
+
+
+@pytest.fixture
+def redis_process():
+    """A Redis that runs."""
+    if redis_server.PROGRAM is None:
+        pytest.fail("redis-server is not installed; `make test` installs it")
+    server = redis_server.RedisServer()
+    server.start()
+    yield server
+    server.kill()

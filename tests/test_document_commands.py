@@ -28,6 +28,8 @@ RUN = {
     r"python -m backend demo": "tests/browser/test_demo.py::test_demo_starts",
     r"python -m mobilesam evaluate .+--everything": MODEL + "evaluate_everything_says",
     r"python -m mobilesam evaluate .+": MODEL + "evaluate_prints_the_same_numbers_twice",
+    r"python -m mobilesam clicks .+": MODEL + "clicks_prints_the_same_table_twice",
+    r"python -m benchmarks.soak.*": "tests/benchmarks/test_soak.py::test_short_soak",
     r"python -m mobilesam compare .+": MODEL + "compare_prints_the_runtime",
     r"python -m mobilesam.train_demo": "tests/mobilesam/test_train_demo.py::test_",
     r"python -m benchmarks.bench_(service|memory|scale).*": "tests/backend/test_service.py"
@@ -104,6 +106,14 @@ def check_download(command: str) -> None:
     mobilesam_commands._parser().parse_args(shlex.split(command)[3:])
 
 
+def check_names(command: str) -> None:
+    """The document's tables name tests that there are."""
+    [document] = COMMANDS[command]
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / document).read_text())
+    assert [name for name in names if f"def {name}(" not in tests] == []
+
+
 def check_copy(command: str) -> None:
     """What is copied is there."""
     assert (ROOT / shlex.split(command)[1]).is_file()
@@ -116,15 +126,16 @@ def check_random(command: str) -> None:
 
 UNRUN = [
     Unrun(
-        r"(\S+=\S+ )*make (demo|serve|test|bench)",
-        "demo and serve first make an environment of 7 GB, test would run itself, bench takes"
-        " half an hour; what they start is run by tests of its own",
+        r"(\S+=\S+ )*make (demo|serve|test|bench|lock|audit)",
+        "demo and serve first make an environment of 7 GB, test would run itself, bench takes half"
+        " an hour, lock and audit ask a package index; what they start has tests of its own",
         check_make,
     ),
     Unrun(r"docker compose .+", "there is no Docker daemon where tests run", check_compose),
     Unrun(r"docker (build|run) .+", "there is no Docker daemon where tests run", check_docker),
     Unrun(r"python -m mobilesam download .*", "needs the internet", check_download),
     Unrun(r"cp docker/.env.example docker/.env", "would write into the repository", check_copy),
+    Unrun(r"python -m pytest -k NAME", "NAME stands for the tests in its tables", check_names),
     Unrun(r"openssl rand -hex 20", "nothing of ours", check_random),
     Unrun(
         r"python -m backend (connect|check|warm|prelabel|export-coco|import-coco)",

@@ -34,7 +34,7 @@ def read_version(server: LabelStudio) -> str:
             return release
         said = f"404 to {WHOAMI}"
     except TransportError as error:
-        raise server.unreachable(str(error)) from None
+        raise server.unreachable(error) from None
     except BodyTooLargeError:
         said = "a long page in place of its version"
     except (ValueError, TypeError, LookupError):
@@ -49,8 +49,13 @@ def read_version(server: LabelStudio) -> str:
 
 
 def _ask(server: LabelStudio, path: str) -> Answer:
-    deadline = Deadline(VERSION_TIMEOUT_S)
-    return exchange("GET", f"{server.url}{path}", deadline=deadline, max_bytes=ERROR_BYTES)
+    return exchange(
+        "GET",
+        f"{server.url}{path}",
+        deadline=Deadline(VERSION_TIMEOUT_S),
+        max_bytes=ERROR_BYTES,
+        reach=server.reach,
+    )
 
 
 def read_user(server: LabelStudio) -> str:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from backend.addresses import Reach
 from backend.api_faults import SET_BASIC_AUTH
 from backend.errors import BackendError
 from backend.ml_backends import BasicAuth
@@ -132,6 +133,7 @@ class RunningService:
             f"{self.url}{path}",
             deadline=deadline,
             max_bytes=LARGEST_ANSWER,
+            reach=Reach.to(self.url),
             headers=self._headers,
             payload=body,
         )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from backend.decoding import ImageHeader, decode_image, read_header
 from backend.errors import ImageUnreachableError
-from backend.files import stays_below
+from backend.files import file_below, stays_below
 from backend.images import ImageLoader
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's, before an upload's own name
@@ -157,14 +157,8 @@ class ImageFiles:
     def _local(self, image: TaskImage) -> Path | None:
         if self._root is None:
             return None
-        for name in image_names(image):
-            try:
-                path = (self._root / name).resolve()
-                if path.is_relative_to(self._root) and path.is_file():
-                    return path
-            except (OSError, ValueError):  # too long a name, a NUL
-                continue
-        return None
+        found = (file_below(self._root, name) for name in image_names(image))
+        return next((path for path in found if path is not None), None)
 
 
 class FileNames:

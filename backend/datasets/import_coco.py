@@ -16,7 +16,7 @@ from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ProjectTasks
 from backend.errors import DatasetError
-from backend.files import replaced_when_done, stays_below
+from backend.files import file_below, replaced_when_done, stays_below
 from backend.label_studio import Connections, LabelStudio
 from backend.labeling_config import OUTPUTS, LabelingConfig, parse_labeling_config
 from backend.settings import MEGABYTE, Settings
@@ -175,9 +175,7 @@ def _require_images(coco: CocoFile, options: ImportOptions) -> None:
     for image in coco.images:
         if options.image_root is None:
             _url(image, options)
-        elif not (
-            stays_below(image.file_name) and (options.image_root / image.file_name).is_file()
-        ):
+        elif not (stays_below(image.file_name) and file_below(options.image_root, image.file_name)):
             raise DatasetError(
                 f"{image.file_name!r} is not in {str(options.image_root)!r}",
                 remedy="give the folder that the COCO file's names are relative to",

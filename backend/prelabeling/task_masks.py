@@ -133,7 +133,10 @@ class TaskMasks:
 
     def _embedding(self, task: LabelledTask, name: str, page: int | None) -> Embedding:
         fields = {"id": task.id, "data": task.data}
-        return self._images.embedding(fields, self._config.images[name], page, self._project)
+        _, embedding = self._images.embedding(
+            fields, self._config.images[name], page, self._project
+        )
+        return embedding
 
     def _add_box(
         self, result: TaskResult, embedding: Embedding, prompt: Prompt, control: MaskControl

@@ -56,13 +56,13 @@ class Host:
     A page is its bytes, a whole answer, or a function of the handler that writes the answer.
     """
 
-    def __init__(self, base_path: str = "") -> None:
+    def __init__(self, base_path: str = "", port: int = 0) -> None:
         self.base_path = base_path
         self.pages: dict[str, bytes | Answer | Callable[[BaseHTTPRequestHandler], None]] = {}
         self.requests: list[Request] = []
         self.connections: list[socket.socket] = []
         self.lock = threading.Lock()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.server.daemon_threads = True
 
     @property

@@ -3,6 +3,7 @@
 import io
 import threading
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from PIL import Image
@@ -27,10 +28,18 @@ class FakeEmbedding:
 class FakeMasks:
     masks: np.ndarray
     scores: np.ndarray
+    are_on_gpu = False
+
+    @property
+    def logits(self):
+        return np.full((1, 256, 256), self.masks.sum(), np.float32)
 
 
 class FakePredictor:
-    """Counts encodes, and keeps the prompts that it was given."""
+    """Counts encodes; keeps the prompts, and one of the previous mask's logits, as it gets them.
+
+    Each mask's logits are its number of pixels.
+    """
 
     model_id = "fake-1"
     weights = "fake"
@@ -42,8 +51,18 @@ class FakePredictor:
     def __init__(self):
         self.embedded = []
         self.prompts = []
+        self.previous = []
         self.has_embedded = threading.Event()
         self._lock = threading.Lock()
+
+    @property
+    def answered(self):
+        """The prompts without those that are only the beginning of the next one."""
+        return [
+            prompt
+            for prompt, further in zip_longest(self.prompts, self.prompts[1:])
+            if further is None or (further[0][:-1], further[2]) != (prompt[0], prompt[2])
+        ]
 
     def embed(self, image):
         with self._lock:
@@ -65,9 +84,12 @@ class FakePredictor:
         except (ValueError, EOFError) as error:
             raise EmbeddingBytesError(str(error)) from error
 
-    def predict_object(self, embedding, *, points_xy=(), point_labels=(), box_xyxy=None):
+    def predict_object(
+        self, embedding, *, points_xy=(), point_labels=(), box_xyxy=None, mask_logits=None
+    ):
         with self._lock:
             self.prompts.append((list(points_xy), list(point_labels), box_xyxy))
+            self.previous.append(None if mask_logits is None else mask_logits[0, 0, 0])
         height, width = embedding.size_hw
         y, x = np.mgrid[0:height, 0:width]
         if box_xyxy is not None:

@@ -20,7 +20,7 @@ class RedisServer:
     """`redis-server` without a file of its own: what it held is gone when it ends."""
 
     def __init__(self, *, password=None):
-        self.port = free_port(FIRST_PORT)
+        self.port = free_port(FIRST_PORT + os.getpid() % 2000)
         self.password = password
         self._process = None
 

@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from backend.activity import Activity
 from backend.app import create_app
 from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
-from backend.settings import Settings
+from backend.settings import MEGABYTE, Settings
 
 ERROR_FIELDS = {"code", "reason", "message", "remedy", "request_id"}
 
@@ -84,6 +86,7 @@ def test_setup_passes_the_connection_on_and_answers_the_model_version(client, se
             "label_config": "<View/>",
             "hostname": "http://localhost:8080",
             "access_token": "TOKEN",
+            "sender": "127.0.0.1",
         }
     ]
 
@@ -250,6 +253,22 @@ def test_body_is_never_logged(client, segmenter, caplog, error, cut):
     assert "171, 171" not in caplog.text
 
 
+@pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
+@pytest.mark.parametrize("length", [True, False], ids=["with-length", "chunked"])
+def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
+    client = create_app(Settings(max_request_mb=1), segmenter=segmenter).test_client()
+    body = io.BytesIO(b" " * (MEGABYTE + 1))
+    # As gunicorn does for a request without a length.
+    chunked = {"wsgi.input_terminated": True, "wsgi.input": body, "CONTENT_LENGTH": ""}
+    kind = {"input_stream": body, "content_length": MEGABYTE + 1}
+    kind = kind if length else {"environ_overrides": chunked}
+    response = client.post(path, **kind)
+    assert response.status == "413 Request too large: more than 1 MB"
+    assert response.json["error"].keys() == ERROR_FIELDS
+    assert "MOBILESAM_MAX_REQUEST_MB" in response.json["error"]["remedy"]
+    assert segmenter.asked == []
+
+
 def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
     segmenter.error = ZeroDivisionError("secret detail")
     response = client.post("/predict", json=predict_body())
@@ -269,22 +288,93 @@ def test_unknown_routes_have_the_error_shape_too(client, method, path, status):
     assert response.json["error"].keys() == ERROR_FIELDS
 
 
+def basic(pair):
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
 class TestBasicAuth:
     @pytest.fixture
     def client(self, segmenter):
         settings = Settings(basic_auth_user="anna", basic_auth_pass="pässword")
         return create_app(settings, segmenter=segmenter).test_client()
 
-    @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook", "/train", "/versions"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/setup", "/predict", "/webhook", "/train", "/versions", "/", "/nothing"),
+            *("/health/", "/HEALTH", "//health", "/health/../predict", "/predict?/health"),
+        ],
+    )
     def test_routes_need_the_credentials(self, client, segmenter, path):
-        response = client.post(path, json={})
-        assert response.status == "401 Basic auth required"
-        assert response.headers["WWW-Authenticate"].startswith("Basic ")
-        assert client.post(path, json={}, auth=("anna", "wrong")).status_code == 401
+        for method in ("GET", "POST"):
+            response = client.open(path, method=method, json={})
+            assert response.status == "401 Basic auth required"
+            assert response.headers["WWW-Authenticate"].startswith("Basic ")
+            response = client.open(path, method=method, json={}, auth=("anna", "wrong"))
+            assert response.status_code == 401
         assert segmenter.asked == []
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+    def test_password_beyond_ascii_is_taken_in_both_encodings(self, client, encoding):
+        """`requests` sends Latin-1, and Label Studio sends through it."""
+        header = basic("anna:pässword".encode(encoding))
+        assert client.get("/versions", headers={"Authorization": header}).status_code == 200
+
+    def test_password_that_latin_1_cannot_hold_is_taken(self, segmenter):
+        settings = Settings(basic_auth_user="anna", basic_auth_pass="пароль")
+        client = create_app(settings, segmenter=segmenter).test_client()
+        header = basic("anna:пароль".encode())
+        assert client.get("/versions", headers={"Authorization": header}).status_code == 200
+        assert client.get("/versions", auth=("anna", "??????")).status_code == 401
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            pytest.param("", id="empty"),
+            pytest.param("Basic", id="scheme-alone"),
+            pytest.param("Basic ", id="nothing"),
+            pytest.param("Basic !!!", id="not-base64"),
+            pytest.param("Basic YW5uYQ", id="base64-cut"),
+            pytest.param("Basic \xe4\xff", id="beyond-ascii"),
+            pytest.param("Basic Og==", id="empty-user-and-password"),
+            pytest.param("Basic YW5uYTo=", id="empty-password"),
+            pytest.param("Basic YW5uYQ==", id="no-colon"),
+            pytest.param("Basic AAAA", id="zeros"),
+            pytest.param("Bearer YW5uYTpww6Rzc3dvcmQ=", id="another-scheme"),
+            pytest.param("YW5uYTpww6Rzc3dvcmQ=", id="no-scheme"),
+            pytest.param("Basic " + "YW5u" * 10_000, id="long"),
+        ],
+    )
+    def test_malformed_credentials_are_refused(self, client, header):
+        response = client.get("/versions", headers={"Authorization": header})
+        assert response.status == "401 Basic auth required"
+
+    def test_credentials_are_compared_in_constant_time(self, client, monkeypatch):
+        compared = []
+        monkeypatch.setattr(
+            "backend.app.hmac.compare_digest", lambda *pair: compared.append(pair) or False
+        )
+        assert client.get("/versions", auth=("anna", "pässword")).status_code == 401
+        assert len(compared) == 2  # both encodings, always
+
+    def test_refused_password_is_not_logged(self, client, caplog):
+        caplog.set_level("DEBUG")
+        header = basic(b"anna:sesame")
+        for path in ("/predict", "/webhook"):
+            response = client.post(path, headers={"Authorization": header}, json={})
+            assert response.status_code == 401
+            assert "sesame" not in response.text
+        assert "sesame" not in caplog.text
+        assert header.split()[1] not in caplog.text
 
     def test_credentials_open_the_routes(self, client):
         assert client.get("/versions", auth=("anna", "pässword")).status_code == 200
+
+    def test_setup_with_the_password_is_label_studios_wherever_it_comes_from(
+        self, client, segmenter
+    ):
+        client.post("/setup", json={"project": "1", "schema": "<View/>"}, auth=("anna", "pässword"))
+        assert segmenter.asked[0]["sender"] is None
 
     def test_health_needs_none(self, client):
         assert client.get("/health").status_code == 200

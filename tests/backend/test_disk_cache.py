@@ -1,8 +1,11 @@
+import errno
+import fcntl
 import logging
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -125,16 +128,47 @@ def test_entry_is_never_read_half_written(tmp_path):
 def test_leftovers_of_a_killed_writer_are_removed_and_other_files_are_not(tmp_path):
     filled(tmp_path, 1)
     folder = next(tmp_path.glob("*/"))
-    left, fresh = folder / "a.embedding.1.part", folder / "b.embedding.2.part"
+    left, written = folder / "a.embedding.1.part", folder / "b.embedding.2.part"
     other = tmp_path / "notes.txt"
-    for path in (left, fresh, other):
+    for path in (left, written, other):
         path.write_bytes(b"x")
-    old = time.time() - FORGOTTEN_PART_S - 1
-    os.utime(left, (old, old))
-    os.utime(other, (old, old))
-    cache = DiskCache(tmp_path, ROOM)
-    assert (left.exists(), fresh.exists(), other.exists()) == (False, True, True)
+    with written.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a writer does that lives
+        cache = DiskCache(tmp_path, ROOM)
+        assert (left.exists(), written.exists(), other.exists()) == (False, True, True)
     assert cache.state().entries == 1
+
+
+def test_leftovers_are_known_by_their_age_where_files_cannot_be_locked(tmp_path, monkeypatch):
+    filled(tmp_path, 1)
+    folder = next(tmp_path.glob("*/"))
+    left, fresh = folder / "a.embedding.1.part", folder / "b.embedding.2.part"
+    left.touch()
+    fresh.touch()
+    os.utime(left, (0, time.time() - FORGOTTEN_PART_S - 1))
+    monkeypatch.setattr(
+        "fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks"))
+    )
+    cache = DiskCache(tmp_path, ROOM)
+    assert (left.exists(), fresh.exists()) == (False, True)
+    assert cache.put(name(2), b"2")
+    assert cache.get(name(2)) == b"2"
+
+
+def test_part_that_was_swept_before_its_lock_is_written_anew(tmp_path, monkeypatch):
+    cache = filled(tmp_path, 1)
+    lock, swept = fcntl.flock, []
+
+    def sweep_first(file, operation):
+        if not swept:
+            swept.append(Path(file.name))
+            swept[0].unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr("fcntl.flock", sweep_first)
+    assert cache.put(name(2), b"2")
+    assert cache.get(name(2)) == b"2"
+    assert len(swept) == 1
 
 
 @pytest.mark.parametrize("fault", ["No space left on device", "Read-only file system"])
@@ -183,3 +217,11 @@ def test_folder_that_vanished_is_made_again(tmp_path):
     assert cache.get(name(1)) is None
     assert cache.put(name(2), b"2")
     assert cache.get(name(2)) == b"2"
+
+
+def test_entry_that_nobody_may_look_at_is_not_kept(tmp_path, monkeypatch):
+    cache = filled(tmp_path, 1)
+    monkeypatch.setattr(
+        "pathlib.Path.stat", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no"))
+    )
+    assert not cache.has(name(1))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from fake_label_studio import LEGACY_OFF, PERSONAL, FakeLabelStudio, Host, error
 
+from backend.addresses import parse_allowed_hosts
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
 from backend.images import MEGABYTE, ImageLoader
 from backend.label_studio import Connections
@@ -36,8 +37,11 @@ def image_host():
 
 
 def fetch(uri, *, setup=(None, None), task_id=4, **settings):
-    """Fetch with these settings, after a /setup with this hostname and access token."""
-    settings = Settings(**settings)
+    """Fetch with these settings, after a /setup with this hostname and access token.
+
+    The image host of these tests is on loopback.
+    """
+    settings = Settings(allow_hosts=parse_allowed_hosts("127.0.0.1,localhost"), **settings)
     connections = Connections(settings)
     connections.remember(PROJECT, *setup)
     return ImageLoader(settings, connections).fetch(uri, task_id=task_id, project=PROJECT)
@@ -491,6 +495,59 @@ def test_text_that_is_no_address_is_named(label_studio, uri):
         fetch_from(label_studio, uri)
     assert reason_of(caught) == "Image not reachable: not an address of an image"
     assert label_studio.requests == []
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        pytest.param("file://{path}", id="file"),
+        pytest.param("FILE://localhost{path}", id="file-of-a-host"),
+        pytest.param("{path}", id="path"),
+        pytest.param("//{path}", id="two-slashes"),
+        pytest.param("/../../..{path}", id="dots"),
+        pytest.param("/data/upload/..%2f..%2f..{path}", id="encoded-slashes"),
+        pytest.param("/data/upload/%2e%2e/%2E%2E{path}", id="encoded-dots"),
+        pytest.param("/data/upload/..\\..\\..{path}", id="backslashes"),
+        pytest.param("/data/local-files/?d=../../..{path}", id="local-files-dots"),
+        pytest.param("/data/local-files/?d={path}", id="local-files-path"),
+        pytest.param("{path}\0.jpg", id="nul"),
+        pytest.param("data:,{path}", id="data"),
+        pytest.param("local:{path}", id="another-scheme"),
+        pytest.param("jar:file://{path}", id="jar"),
+        pytest.param("s3://{path}", id="cloud"),
+        pytest.param("http://127.0.0.1:{port}/local?{path}", id="redirect"),
+    ],
+)
+def test_no_address_reaches_a_file_of_this_machine(label_studio, image_host, tmp_path, uri):
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(b"sesame")
+    local = (302, {"Location": f"file://{path}"}, b"")
+    image_host.answer = lambda _: local
+    try:
+        found = fetch_from(label_studio, uri.format(path=path, port=image_host.server.server_port))
+    except ImageUnreachableError:
+        found = b""
+    assert found in (b"", str(path).encode())  # data: holds the path itself
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/upload/../../admin", "/labels/data/upload/%2e%2e/x", "/data/upload/..%5cx"]
+)
+def test_path_that_leads_upwards_is_no_address(path):
+    """Beside Label Studio's base path other programs may answer, and would get the token."""
+    with FakeLabelStudio("/labels").running() as label_studio:
+        with pytest.raises(ImageUnreachableError, match="which leads upwards, is no address"):
+            fetch_from(label_studio, path)
+        assert label_studio.requests == []
+
+
+def test_redirect_beside_the_base_path_loses_the_token():
+    with FakeLabelStudio("/labels").running() as label_studio:
+        beside = {"Location": label_studio.url.replace("/labels", "/others/a.jpg")}
+        label_studio.pages["/data/upload/1/a.jpg"] = (302, beside, b"")
+        with pytest.raises(ImageUnreachableError, match="without being sent the token"):
+            fetch_from(label_studio, "/data/upload/1/a.jpg")
+        assert label_studio.authorizations[1:] == [None]
 
 
 def gone():

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from fake_label_studio import PERSONAL, FakeLabelStudio, Host, error, token
@@ -323,3 +323,20 @@ def test_access_token_in_place_of_an_api_key_is_named():
     assert "to the short-lived access token from LABEL_STUDIO_API_KEY" in str(
         server.refused(answer)
     )
+
+
+def test_question_is_bounded_as_a_whole_however_many_bytes_come(label_studio):
+    ended = threading.Event()
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):  # the other side has gone
+            while not ended.wait(0.05):
+                handler.wfile.write(b" ")
+
+    label_studio.pages["/api/projects/1/"] = drip
+    server = LabelStudio(label_studio.url, label_studio.tokens.legacy)
+    with pytest.raises(LabelStudioError, match=r"did not answer within 0\.5 s"):
+        server.get_json("/api/projects/1/", timeout_s=0.5)
+    ended.set()

@@ -14,8 +14,8 @@ from fake_label_studio import FakeLabelStudio
 
 from backend.brush import decode_brush
 from backend.child_process import ChildProcess, free_port
-from backend.demo import png_bytes
 from backend.projects import LABELING_CONFIG, key_point
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 ROOT = Path(__file__).parents[2]

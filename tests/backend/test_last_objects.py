@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from backend import last_objects
 from backend.last_objects import LastObjects
 from backend.prompts import Point, Prompt, Rectangle
+from backend.shared_notes import SEAL_BYTES, sealed
 
 KEY = ("7.1", 4, "image", None, ("Car",))
 CLICK = Prompt("image", None, ("Car",), 0.0, points=(Point(12.3456789012345, 50.0, True),))
@@ -26,20 +27,26 @@ prompts = st.builds(
 
 
 class Shared:
-    """Notes in a dict; gone while `is_gone`."""
+    """Notes in a dict; gone while `is_gone`, takes no more while `is_full`."""
 
     def __init__(self):
         self.notes = {}
         self.is_gone = False
+        self.is_full = False
 
     def get(self, name, *, expire_s):
         return None if self.is_gone else self.notes.get(name)
 
     def put(self, name, value, *, expire_s):
         assert expire_s == last_objects.REMEMBERED_FOR_S
+        if self.is_gone or self.is_full:
+            return False
+        self.notes[name] = value
+        return True
+
+    def remove(self, name):
         if not self.is_gone:
-            self.notes[name] = value
-        return not self.is_gone
+            self.notes.pop(name, None)
 
 
 def test_object_is_remembered_by_its_key():
@@ -65,6 +72,23 @@ def test_last_object_of_another_service_comes_before_an_older_own_one():
     assert first.get(KEY) == newer
 
 
+@pytest.mark.parametrize("fault", ["is_full", "is_gone"])
+def test_object_that_could_not_be_shared_comes_before_an_earlier_one(fault):
+    shared = Shared()
+    first, second = LastObjects(shared), LastObjects(shared)
+    second.put(KEY, CLICK)
+    newer = Prompt("image", None, ("Car",), 0.0, points=(Point(1.0, 2.0, True),))
+    setattr(shared, fault, True)
+    first.put(KEY, newer)
+    setattr(shared, fault, False)
+    assert first.get(KEY) == newer
+    if fault == "is_full":
+        assert LastObjects(shared).get(KEY) is None  # better than the earlier one
+    second.put(KEY, CLICK)
+    first.put(KEY, newer)
+    assert second.get(KEY) == newer
+
+
 def test_own_object_is_left_when_the_shared_place_is_gone():
     shared = Shared()
     remembered = LastObjects(shared)
@@ -74,13 +98,40 @@ def test_own_object_is_left_when_the_shared_place_is_gone():
 
 
 @pytest.mark.parametrize(
-    "note",
-    [b"", b"{", b"[]", b"{}", b'{"rectangle": null, "points": [{}], "labels": []}', b"\xff"],
+    "damage",
+    [
+        pytest.param(lambda _: b"", id="empty"),
+        pytest.param(lambda note: note[:-1], id="truncated"),
+        pytest.param(lambda note: note.replace(b"12.34", b"12.35"), id="a-digit-changed"),
+        pytest.param(lambda note: note[SEAL_BYTES:], id="without-its-seal"),
+        pytest.param(lambda note: b"\xff" + note, id="foreign"),
+    ],
 )
-def test_damaged_note_is_none(note):
+def test_damaged_note_is_none(damage):
     shared = Shared()
     remembered = LastObjects(shared)
     remembered.put(KEY, CLICK)
-    shared.notes = dict.fromkeys(shared.notes, note)
+    shared.notes = {name: damage(note) for name, note in shared.notes.items()}
     assert remembered.get(KEY) == CLICK
+    assert LastObjects(shared).get(KEY) is None
+
+
+def test_note_of_another_object_is_none():
+    shared, other = Shared(), (*KEY[:4], ("Tree",))
+    remembered = LastObjects(shared)
+    for key in (KEY, other):
+        remembered.put(key, CLICK)
+    one, two = shared.notes
+    shared.notes = {one: shared.notes[two], two: shared.notes[one]}
+    assert LastObjects(shared).get(KEY) is None
+
+
+@pytest.mark.parametrize(
+    "note", [b"{", b"[]", b"{}", b'{"rectangle": null, "points": [{}], "labels": []}']
+)
+def test_note_of_another_version_is_none(note):
+    shared = Shared()
+    LastObjects(shared).put(KEY, CLICK)
+    (name,) = shared.notes
+    shared.notes[name] = sealed(name, note)
     assert LastObjects(shared).get(KEY) is None

@@ -6,6 +6,7 @@ from contextlib import closing
 
 import pytest
 from redis_server import RedisServer
+from tcp_proxy import TcpProxy, TcpServer
 
 from backend.redis_cache import ANSWER_TIMEOUT_S, PREFIX, RedisCache
 
@@ -121,6 +122,52 @@ def test_redis_that_takes_no_more_is_one_warning_and_is_still_read(redis_process
     assert end.endswith("works again")
 
 
+# What an address may answer behind which there is no Redis, or a broken one.
+NONSENSE = [
+    pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", id="http"),
+    pytest.param(b"\xff\xfe\r\n", id="no-type"),
+    pytest.param(b"$abc\r\n", id="length-that-is-no-number"),
+    pytest.param(b":x\r\n", id="number-that-is-none"),
+    pytest.param(b"+OK\r\n", id="ok-to-everything"),
+    pytest.param(b"$5\r\nabcdefg\r\n", id="longer-than-it-says"),
+    pytest.param(b"_\r\n", id="null"),
+    pytest.param(b"*-5\r\n", id="list-of-minus-five"),
+    pytest.param(b"-WRONG \xff\r\n", id="error-that-is-no-text"),
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+def test_what_is_no_redis_keeps_nothing_and_fails_nobody(nonsense, caplog):
+    with TcpServer(lambda _: nonsense) as server, connect(server) as cache:
+        for _ in range(3):
+            cache._is_up = True  # as if the look had not seen it
+            assert cache.get(NAME) is None
+            cache._is_up = True
+            cache.put(NAME, b"value")
+            cache._is_up = True
+            cache.has(NAME)
+            cache._is_up = True
+            cache.remove(NAME)
+        assert cache.state().bytes is None
+        assert all(thread.is_alive() for thread in cache._threads)
+    assert 1 <= len(warnings(caplog)) <= 2
+
+
+def test_redis_that_answers_drop_by_drop_is_given_up(redis_process, monkeypatch):
+    monkeypatch.setattr("backend.redis_cache.WHOLE_ANSWER_S", 0.3)
+    monkeypatch.setattr("backend.redis_cache.CUT_INTERVAL_S", 0.05)
+    with TcpProxy(redis_process.port) as proxy, connect(proxy, look_interval_s=1000) as cache:
+        cache.put(NAME, bytes(100_000))
+        proxy.drip()
+        assert cache.get(NAME) is None  # 100,000 drops would take half an hour
+        assert not cache._is_up
+        cache._look()
+        assert not cache._is_up
+        proxy.flow()
+        cache._look()
+        assert cache.get(NAME) == bytes(100_000)
+
+
 @pytest.mark.parametrize("password", ["sesame", None], ids=["with-password", "without"])
 def test_password_opens_the_redis_and_is_not_logged(password, caplog):
     server = RedisServer(password="sesame")
@@ -139,5 +186,5 @@ def test_password_opens_the_redis_and_is_not_logged(password, caplog):
 def test_closed_cache_leaves_no_thread(redis_process):
     before = threading.active_count()
     with connect(redis_process):
-        assert threading.active_count() == before + 1
+        assert threading.active_count() == before + 2
     assert threading.active_count() == before

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from backend.bitmask import decode_bitmask
 from backend.brush import decode_brush
@@ -10,6 +11,7 @@ from backend.labeling_config import parse_labeling_config
 from backend.polygons import polygons_mask
 from backend.prompts import Point, Prompt
 from backend.regions import mask_regions
+from mobilesam.masks import find_runs
 
 RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 CLICK = (Point(50.0, 40.0, is_positive=True),)
@@ -49,6 +51,14 @@ def test_region_has_the_size_of_the_mask_and_echoes_page_and_rotation():
     [region] = answer("kp_multi_image_page_2", prompt, np.ones((5, 7), dtype=bool))
     assert (region["original_height"], region["original_width"]) == (5, 7)
     assert (region["item_index"], region["image_rotation"]) == (1, 90)
+
+
+def test_runs_give_the_region_of_their_mask():
+    prompt = Prompt("image", None, ("Cat",), 0, CLICK)
+    mask = np.random.default_rng(0).random((7, 9)) > 0.5
+    [region] = answer("kp_1_positive", prompt, mask)
+    [from_runs] = answer("kp_1_positive", prompt, find_runs(torch.from_numpy(mask)))
+    assert from_runs == region | {"id": from_runs["id"]}
 
 
 def test_region_never_uses_an_id_again():

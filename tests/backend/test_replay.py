@@ -80,10 +80,10 @@ def test_recorded_prompt_gets_a_mask_at_its_place(client, predictor, fetched, re
 
     sent = recording["body"]["params"]["context"]["result"]
     masks = [region for region in prediction["result"] if "rle" in region["value"]]
-    assert len(masks) == len(predictor.prompts) > 0
+    assert len(masks) == len(predictor.answered) > 0
     assert len({region["id"] for region in masks}) == len(masks)
     assert not {region["id"] for region in masks} & {region["id"] for region in sent}
-    for region, (points, _labels, box) in zip(masks, predictor.prompts, strict=True):
+    for region, (points, _labels, box) in zip(masks, predictor.answered, strict=True):
         assert (region["original_height"], region["original_width"]) == (height, width)
         assert region["image_rotation"] == sent[-1]["image_rotation"]
         assert region.get("item_index") == sent[-1].get("item_index")
@@ -123,6 +123,21 @@ def test_opened_task_is_embedded_before_its_first_click(client, predictor):
     click["tasks"], click["project"] = opened["body"]["tasks"], opened["body"]["project"]
     assert client.post("/predict", json=click).status_code == 200
     assert len(predictor.embedded) == 1
+
+
+def test_recorded_clicks_on_one_object_take_its_mask_along(client, predictor):
+    """Three clicks as they were made, then one of another label, and one after Accept."""
+    for name in (
+        "kp_1_positive",
+        "kp_2_positive",
+        "kp_2_positive_1_negative",
+        "kp_other_label",
+        "kp_after_accept",
+    ):
+        recording = json.loads((RECORDINGS / f"{name}.json").read_text())
+        assert client.post("/predict", json=recording["body"]).status_code == 200
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 3, 1, 1]
+    assert [mask is not None for mask in predictor.previous] == [False, True, True, False, False]
 
 
 def test_interactive_call_with_nothing_to_do_gets_an_empty_result(client):

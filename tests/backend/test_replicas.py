@@ -1,49 +1,15 @@
 """Several services that share a Redis or a folder, and one that starts anew."""
 
-import time
 from contextlib import ExitStack, closing
 
 import numpy as np
 import pytest
 from fake_model import FakePredictor, png
 from PIL import Image
+from replica import SIZE_HW, Replica, wait_until
 
-from backend import projects
-from backend.app import create_app
-from backend.brush import decode_brush
 from backend.images import ImageLoader
-from backend.segmenter import Segmenter
 from backend.settings import Settings
-
-SIZE_HW = (100, 200)
-DEADLINE_S = 10
-
-
-class Replica:
-    """A service with a predictor of its own, asked as Label Studio asks it."""
-
-    def __init__(self, predictor, settings):
-        self.predictor = predictor
-        self.segmenter = Segmenter(predictor, settings)
-        self.client = create_app(settings, segmenter=self.segmenter).test_client()
-
-    def close(self):
-        self.segmenter.close()
-
-    def click(self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, **point):
-        body = {
-            "tasks": [{"id": 4, "data": {"image": photo}}],
-            "project": "1.0",
-            "label_config": projects.LABELING_CONFIG,
-            "params": {"context": {"result": [projects.key_point((60, 50), size_hw) | point]}},
-        }
-        response = self.client.post("/predict", json=body)
-        assert response.status_code == 200, response.text
-        (region,) = response.json["results"][0]["result"]
-        return decode_brush(region["value"]["rle"], *size_hw)
-
-    def tier(self, name):
-        return self.client.get("/health").json["cache"][name]
 
 
 @pytest.fixture
@@ -59,18 +25,11 @@ def replica(monkeypatch):
         yield make
 
 
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_click_on_one_replica_finds_what_another_embedded(replica, redis_process):
     first, second = (replica(redis_url=redis_process.url) for _ in range(2))
     mask = first.click()
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+        wait_until(lambda: client.dbsize() == 3)  # the embedding, the object, its logits
     np.testing.assert_array_equal(second.click(), mask)
     assert len(first.predictor.embedded) == 1
     assert second.predictor.embedded == []
@@ -85,9 +44,30 @@ def test_negative_click_refines_what_another_replica_segmented(replica, redis_pr
     assert 0 < smaller.sum() < mask.sum()
     assert second.predictor.prompts == [([(60, 50), (60, 50)], [1, 0], None)]
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 2)
+        wait_until(lambda: client.dbsize() == 4)  # the logits of both masks
         lifetimes = [client.ttl(name) for name in client.scan_iter()]
     assert min(lifetimes) <= 600 < max(lifetimes)  # the object's, the embedding's
+
+
+def test_further_click_takes_the_mask_of_another_replica_along(replica, redis_process):
+    first, second = (replica(redis_url=redis_process.url) for _ in range(2))
+    mask = first.click()
+    refined = second.click(earlier=[(60, 50)], is_positive=False)
+    assert second.predictor.previous == [mask.sum()]
+    with redis_process.client() as client:
+        for name in client.scan_iter():
+            client.set(name, b"damaged")
+    third = replica(redis_url=redis_process.url)
+    np.testing.assert_array_equal(third.click(earlier=[(60, 50)], is_positive=False), refined)
+    assert third.predictor.previous == [None, mask.sum()]  # decoded again, to the same
+
+
+def test_further_click_is_the_same_on_replicas_that_share_nothing(replica, demo_predictor):
+    alone, other = replica(demo_predictor), replica(demo_predictor)
+    clicks = [(30, 40), (90, 80), (140, 20)]
+    for count in range(3):
+        mask = alone.click(earlier=clicks[:count])
+    np.testing.assert_array_equal(other.click(earlier=clicks[:2]), mask)
 
 
 def test_warm_clicks_leave_the_slower_tiers_alone(replica, redis_process, tmp_path):
@@ -116,7 +96,7 @@ def test_found_in_redis_is_put_onto_the_disk(replica, redis_process, tmp_path):
     first = replica(redis_url=redis_process.url)
     first.click()
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
+        wait_until(lambda: client.dbsize() == 3)  # the embedding, the object, its logits
     second = replica(redis_url=redis_process.url, cache_dir=str(tmp_path))
     second.click()
     wait_until(lambda: second.tier("disk")["entries"] == 1)
@@ -140,8 +120,8 @@ def test_clicks_go_on_without_redis_and_share_again_when_it_is_back(
     monkeypatch.setattr(ImageLoader, "fetch", lambda *_, **__: png(*SIZE_HW, color=(1, 2, 3)))
     first.click("/data/upload/1/b.jpg")
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
-    wait_until(lambda: second.tier("redis")["entries"] == 2)
+        wait_until(lambda: client.dbsize() == 3)  # the embedding, the object, its logits
+    wait_until(lambda: second.tier("redis")["entries"] == 3)
     second.click("/data/upload/1/b.jpg")
     assert len(second.predictor.embedded) == 1
 
@@ -171,7 +151,7 @@ def test_real_masks_from_another_replica_are_the_same(
     first, second = (replica(demo_predictor, redis_url=redis_process.url) for _ in range(2))
     mask = first.click(size_hw=(300, 400))
     with redis_process.client() as client:
-        wait_until(lambda: client.dbsize() == 2)  # the embedding, and the object
-    monkeypatch.setattr(demo_predictor, "embed", None)  # it must not be needed
+        wait_until(lambda: client.dbsize() == 3)  # the embedding, the object, its logits
+    monkeypatch.setattr(demo_predictor, "embed_batch", None)  # it must not be needed
     assert 0 < mask.mean() < 1
     assert (second.click(size_hw=(300, 400)) == mask).mean() > 0.999

@@ -7,6 +7,7 @@ import pytest
 from fake_model import FakeMasks, FakePredictor, png
 
 from backend.brush import decode_brush
+from backend.demo import png_bytes
 from backend.errors import (
     BusyError,
     ImageError,
@@ -14,12 +15,15 @@ from backend.errors import (
     LabelingConfigError,
     PromptError,
     RequestError,
+    RequestTooLargeError,
 )
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
 from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.workers import Urgency
+from mobilesam import Masks
+from mobilesam.scenes import generate_scene
 
 CONFIG = """
 <View>
@@ -109,7 +113,7 @@ def test_model_is_loaded_as_the_settings_say():
 
 def test_points_reach_the_model_in_pixels_unrounded(segmenter, predictor):
     predict(segmenter, click(12.3456, 50), click(25, 75, positive=False))
-    assert predictor.prompts == [([(24.6912, 50.0), (50.0, 75.0)], [1, 0], None)]
+    assert predictor.answered == [([(24.6912, 50.0), (50.0, 75.0)], [1, 0], None)]
 
 
 def test_every_rectangle_is_a_region_of_its_own(segmenter, predictor):
@@ -136,6 +140,81 @@ def test_negative_click_alone_refines_a_rectangle_too(segmenter, predictor):
     predict(segmenter, box(0, 0, 50, 50))
     predict(segmenter, click(25, 20, positive=False))
     assert predictor.prompts[-1] == ([(50, 20)], [0], (0, 0, 100, 50))
+
+
+FIRST, SECOND, OFF = click(20, 20), click(25, 20), click(15, 20, positive=False)
+DISC_PX = np.count_nonzero(np.hypot(*np.mgrid[-20:21, -20:21]) < 20)  # of one click's mask
+
+
+def test_further_click_takes_the_mask_before_it_along(segmenter, predictor):
+    predict(segmenter, FIRST)
+    predict(segmenter, FIRST, SECOND)
+    predict(segmenter, FIRST, SECOND, OFF)
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 3]
+    assert predictor.previous == [None, DISC_PX, DISC_PX]
+
+
+def test_negative_click_alone_takes_the_mask_of_the_last_object_along(segmenter, predictor):
+    predict(segmenter, FIRST)
+    predict(segmenter, OFF)
+    assert predictor.previous == [None, DISC_PX]
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param([SECOND], id="after-accept"),
+        pytest.param([click(20, 20, label="B")], id="another-label"),
+        pytest.param([box(0, 0, 50, 50)], id="box"),
+        pytest.param([click(21, 20)], id="moved"),
+    ],
+)
+def test_new_object_takes_no_mask_along(segmenter, predictor, context):
+    predict(segmenter, FIRST)
+    predict(segmenter, *context)
+    assert predictor.previous == [None, None]
+
+
+def test_undone_click_leads_back_to_the_mask_before_it(segmenter, predictor):
+    predict(segmenter, FIRST)
+    predict(segmenter, FIRST, OFF)
+    predict(segmenter, FIRST, SECOND)  # the second was undone
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 2]
+    assert predictor.previous == [None, DISC_PX, DISC_PX]
+
+
+def test_deleted_or_moved_click_lets_the_later_ones_be_decoded_anew(segmenter, predictor):
+    predict(segmenter, FIRST, OFF, SECOND)
+    del predictor.prompts[:], predictor.previous[:]
+    predict(segmenter, OFF, SECOND)  # the first positive one says where the object is
+    predict(segmenter, click(21, 20), OFF, SECOND)
+    assert [len(points) for points, *_ in predictor.prompts] == [2, 1, 2, 3]
+    assert predictor.previous[:2] == [None, None]
+    assert None not in predictor.previous[2:]
+
+
+def test_points_refine_the_mask_of_the_rectangle_that_they_lie_in(segmenter, predictor):
+    predict(segmenter, box(0, 0, 50, 50))
+    predict(segmenter, box(0, 0, 50, 50), FIRST)
+    predict(segmenter, box(0, 0, 50, 50), FIRST, OFF)
+    assert [len(points) for points, *_ in predictor.prompts] == [0, 0, 1, 2]
+    assert predictor.previous == [None, None, 100 * 50, 100 * 50]
+
+
+def test_two_annotators_on_one_task_do_not_mix(segmenter, predictor):
+    predict(segmenter, FIRST)
+    predict(segmenter, click(80, 80))
+    predict(segmenter, FIRST, OFF)
+    predict(segmenter, click(80, 80), click(70, 80))
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 1, 2, 2]
+    assert None not in predictor.previous[2:]
+
+
+def test_click_on_another_image_takes_no_mask_along(segmenter, predictor, files):
+    files.content["/data/b.png"] = png(*SIZE_HW, color=(1, 2, 3))
+    predict(segmenter, FIRST, photo="/data/a.png")
+    predict(segmenter, FIRST, SECOND, photo="/data/b.png")
+    assert [len(points) for points, *_ in predictor.prompts] == [1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -369,6 +448,45 @@ def test_prompts_need_exactly_one_task(segmenter, tasks):
         segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)])
 
 
+def test_tasks_beyond_the_bound_are_refused_and_named(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_tasks=3))
+    tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(4)]
+    with pytest.raises(RequestTooLargeError, match=r"4 tasks, more than 3.* MOBILESAM_MAX_TASKS"):
+        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=None)
+    assert files.fetched == []
+    assert segmenter.predict(tasks=tasks[:3], project="1", label_config=CONFIG, context=None) == []
+
+
+def test_regions_beyond_the_bound_are_refused_and_named(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_regions=3))
+    context = [click(20 + n, 20) for n in range(4)]
+    with pytest.raises(RequestTooLargeError, match="MOBILESAM_MAX_REGIONS") as caught:
+        predict(segmenter, *context)
+    assert caught.value.reason == "Too many regions: 4, at most 3"
+    assert files.fetched == []
+    assert predict(segmenter, *context[:3])["result"]
+
+
+def test_many_thousand_tasks_are_legal_by_default(segmenter, files):
+    """Retrieve Predictions sends all that are selected; the queue takes the first of them."""
+    files.go_on.clear()
+    tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(30_000)]
+    assert segmenter.predict(tasks=tasks, project="1", label_config=CONFIG, context=None) == []
+    files.go_on.set()
+
+
+def test_clicks_that_may_wait_are_a_setting(predictor, files):
+    segmenter = Segmenter(predictor, Settings(max_waiting=1))
+    files.go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(predict, segmenter, click(20, 20), photo="/data/1.jpg")
+        assert files.asked.acquire(timeout=DEADLINE_S)
+        with pytest.raises(BusyError, match="1 clicks wait"):
+            predict(segmenter, click(20, 20), photo="/data/2.jpg")
+        files.go_on.set()
+        assert waiting.result(DEADLINE_S)["result"]
+
+
 def test_setup_refuses_a_config_that_can_give_no_mask(segmenter):
     with pytest.raises(LabelingConfigError, match="prompts"):
         segmenter.set_up(
@@ -389,3 +507,21 @@ def test_earlier_regions_of_a_click_are_never_logged(segmenter, caplog):
         with suppress(PromptError):
             segmenter.predict(tasks=[task], project="1.0", label_config=CONFIG, context=context)
     assert "171, 171" not in caplog.text
+
+
+def test_mask_on_a_gpu_comes_over_as_its_runs(demo_predictor, files, monkeypatch):
+    """Played on the CPU, with the arithmetic of a GPU."""
+    files.content["scene"] = png_bytes(generate_scene(10_000_000, SIZE_HW).image)
+
+    def mask(settings):
+        segmenter = Segmenter(demo_predictor, settings)
+        (region,) = predict(segmenter, click(50, 50), photo="scene")["result"]
+        return decode_brush(region["value"]["rle"], *SIZE_HW)
+
+    expected = mask(Settings())
+    assert expected.any()
+    monkeypatch.setattr(Masks, "are_on_gpu", property(lambda _: True))
+    monkeypatch.setattr(Masks, "masks", property(lambda _: pytest.fail("pixels were fetched")))
+    assert (mask(Settings()) == expected).mean() > 0.99
+    with pytest.raises(pytest.fail.Exception):  # cleaning needs them
+        mask(Settings(min_hole_px=9))

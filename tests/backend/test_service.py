@@ -26,6 +26,18 @@ def service(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def small_service(tmp_path_factory):
+    backend, url = service_load.service(
+        "demo",
+        tmp_path_factory.mktemp("small") / "log",
+        environment={"MOBILESAM_MAX_REQUEST_MB": "1"},
+    )
+    with backend:
+        backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
+        yield url
+
+
+@pytest.fixture(scope="module")
 def tasks(demo_predictor):
     return service_load.make_tasks(demo_predictor, 8, SIZE_HW)
 
@@ -67,6 +79,21 @@ def test_error_travels_in_the_status_line_of_a_real_server(service):
     assert response.status_code == 422
     assert response.reason == "No Image tag in the labeling config"
     assert response.json()["error"]["reason"] == response.reason
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["with-length", "chunked"])
+def test_real_server_bounds_the_bytes_of_a_request(small_service, length):
+    pieces = [b" " * 2**20] * 3
+    for path in ("/predict", "/webhook"):
+        body = b"".join(pieces) if length else iter(pieces)
+        try:
+            response = requests.post(f"{small_service}{path}", data=body, timeout=30)
+        except requests.ConnectionError:  # it need not read what it refuses
+            continue
+        assert response.status_code == 413
+        assert response.reason == "Request too large: more than 1 MB"
+    response = requests.post(f"{small_service}/webhook", json={"action": "TASK"}, timeout=30)
+    assert response.status_code == 200
 
 
 def test_benchmark_of_the_service_runs(capsys, tmp_path):

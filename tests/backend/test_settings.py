@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from backend import server
+from backend.addresses import parse_allowed_hosts
 from backend.demo import BackendServer
 from backend.errors import SettingsError
 from backend.settings import Settings
@@ -40,6 +41,11 @@ def test_settings_read_every_variable():
             "MOBILESAM_MAX_IMAGE_MB": "5",
             "MOBILESAM_MAX_PIXELS": "1000",
             "MOBILESAM_FETCH_TIMEOUT_S": "2.5",
+            "MOBILESAM_ALLOW_HOSTS": "images.lan",
+            "MOBILESAM_MAX_REQUEST_MB": "7",
+            "MOBILESAM_MAX_TASKS": "70",
+            "MOBILESAM_MAX_REGIONS": "700",
+            "MOBILESAM_MAX_WAITING": "6",
             "MOBILESAM_OUTPUT": "Polygon",
             "MOBILESAM_POLYGON_TOLERANCE_PX": "0.5",
             "MOBILESAM_MIN_ISLAND_PX": "20",
@@ -69,6 +75,11 @@ def test_settings_read_every_variable():
         max_image_mb=5,
         max_pixels=1000,
         fetch_timeout_s=2.5,
+        allow_hosts=parse_allowed_hosts("images.lan"),
+        max_request_mb=7,
+        max_tasks=70,
+        max_regions=700,
+        max_waiting=6,
         output="polygon",
         polygon_tolerance_px=0.5,
         min_island_px=20,
@@ -111,7 +122,13 @@ def test_settings_report_all_mistakes_together():
     ("environment", "problem"),
     [
         pytest.param({"BASIC_AUTH_USER": "u"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS", id="no-pass"),
+        pytest.param({"BASIC_AUTH_USER": "a:b", "BASIC_AUTH_PASS": "p"}, "has a colon", id="colon"),
         pytest.param({"BASIC_AUTH_PASS": "p"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS", id="no-user"),
+        pytest.param(
+            {"MOBILESAM_MAX_WAITING": "8", "THREADS": "8"},
+            "MOBILESAM_MAX_WAITING=8 is not less than THREADS=8",
+            id="no-thread-left",
+        ),
         pytest.param({"LABEL_STUDIO_API_KEY": "k"}, "LABEL_STUDIO_URL is not", id="key-for-nobody"),
     ],
 )

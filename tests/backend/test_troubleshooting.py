@@ -14,6 +14,7 @@ from fake_label_studio import PERSONAL, FakeLabelStudio, Host
 from fake_model import FakePredictor, png
 
 from backend import projects
+from backend.addresses import parse_allowed_hosts
 from backend.app import create_app
 from backend.images import ImageLoader
 from backend.segmenter import Segmenter
@@ -48,8 +49,8 @@ class Service:
             settings, segmenter=Segmenter(FakePredictor(), settings)
         ).test_client()
 
-    def set_up(self, labeling_config):
-        self.client.post("/setup", json={"project": "1.0", "schema": labeling_config})
+    def set_up(self, labeling_config, **more):
+        self.client.post("/setup", json={"project": "1.0", "schema": labeling_config, **more})
         return self.caplog.messages
 
     def click(self, *context, image=UPLOAD):
@@ -101,6 +102,13 @@ def no_address(caplog, label_studio, monkeypatch):
     return Service(caplog).click()
 
 
+def address_of_setup(caplog, label_studio, monkeypatch):
+    """/setup comes from 127.0.0.1 and names another private address."""
+    service = Service(caplog)
+    service.set_up(projects.LABELING_CONFIG, hostname="http://192.168.1.5:8080", access_token="a")
+    return service.click()
+
+
 def upload_gone(caplog, label_studio, monkeypatch):
     return Service(caplog, **login(label_studio)).click()
 
@@ -112,7 +120,12 @@ def no_storage(caplog, label_studio, monkeypatch):
 def refusing_host(caplog, label_studio, monkeypatch):
     with Host().running() as host:
         host.pages["/a.jpg"] = 403, {}, b""
-        return Service(caplog).click(image=f"{host.url}/a.jpg")
+        service = Service(caplog, allow_hosts=parse_allowed_hosts("127.0.0.1"))
+        return service.click(image=f"{host.url}/a.jpg")
+
+
+def unlisted_host(caplog, label_studio, monkeypatch):
+    return Service(caplog).click(image="http://127.0.0.1:8000/a.jpg")
 
 
 def login_page(caplog, label_studio, monkeypatch):
@@ -202,9 +215,11 @@ CAUSES = {
     f"{PREDICT}cannot read image of task 4: Label Studio at ... answered 401": legacy_off,
     f"{PREDICT}cannot read image of task 4: Label Studio at ... refused": wrong_address,
     f"{PREDICT}cannot read image of task 4: '/data": no_address,
+    f"{PREDICT}cannot read image of task 4: Label Studio at ... is": address_of_setup,
     f"{PREDICT}cannot read image of task 4: Label Studio answered 500": upload_gone,
     f"{PREDICT}cannot read image of task 4: Label Studio answered 404": no_storage,
     f"{PREDICT}cannot read image of task 4: ... answered 403": refusing_host,
+    f"{PREDICT}cannot read image of task 4: ... is a loopback": unlisted_host,
     f"{PREDICT}cannot decode image of task 4: an HTML": login_page,
     f"{PREDICT}cannot decode image of task 4: 400": too_many_pixels,
     "*** DEMO WEIGHTS": port_in_use,

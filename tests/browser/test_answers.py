@@ -6,7 +6,7 @@ from labeling_page import regions_mask
 
 from backend import projects
 from backend.bitmask import decode_bitmask, encode_bitmask
-from backend.demo import png_bytes
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

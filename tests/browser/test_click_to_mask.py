@@ -3,7 +3,7 @@ import pytest
 
 from backend import projects
 from backend.brush import decode_brush
-from backend.demo import png_bytes
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

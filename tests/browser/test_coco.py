@@ -11,7 +11,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from backend.cli import main
-from backend.demo import png_bytes
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -10,10 +10,11 @@ import yaml
 from backend import cli, projects
 from backend.adoption.config_completion import complete_labeling_config
 from backend.child_process import free_port
-from backend.demo import BackendServer, png_bytes
+from backend.demo import BackendServer
 from backend.errors import LabelStudioError
 from backend.ml_backends import list_backends
 from backend.project_tasks import tasks_after
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

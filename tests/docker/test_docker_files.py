@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from werkzeug.serving import make_server
 
@@ -168,9 +169,15 @@ def test_image_does_not_run_as_root():
 @pytest.mark.parametrize(
     ("device", "index_url", "expected"),
     [
-        pytest.param("cpu", "", "", id="cpu"),
-        pytest.param("cuda", "", "", id="cuda"),
-        pytest.param("cpu", "http://i/cpu", " --extra-index-url http://i/cpu", id="index"),
+        pytest.param("cpu", "", "--require-hashes --requirement requirements.lock", id="cpu"),
+        pytest.param("cuda", "", "--require-hashes --requirement requirements.lock", id="cuda"),
+        pytest.param(
+            "cpu",
+            "http://i/cpu",
+            "--requirement requirements.txt --constraint versions.txt "
+            "--extra-index-url http://i/cpu",
+            id="index",
+        ),
         pytest.param("tpu", "", None, id="unknown device"),
     ],
 )
@@ -181,10 +188,12 @@ def test_image_installs_by_build_argument(
     pip = tmp_path / "pip"
     pip.write_text('#!/bin/sh\necho "pip $*"\n')
     pip.chmod(0o755)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
     script = arguments_of("RUN")[0].split(maxsplit=1)[1]  # without its --mount
     done = subprocess.run(
         ["/bin/sh", "-c", script],
-        env={"PATH": str(tmp_path), "DEVICE": device, "TORCH_INDEX_URL": index_url},
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "DEVICE": device, "TORCH_INDEX_URL": index_url},
         capture_output=True,
         text=True,
         check=False,
@@ -193,7 +202,11 @@ def test_image_installs_by_build_argument(
         assert done.returncode != 0
         assert (done.stdout, done.stderr) == ("", "DEVICE=tpu is neither cuda nor cpu\n")
     else:
-        assert done.stdout == f"pip install --requirement requirements.txt{expected}\n"
+        assert done.stdout == f"pip install {expected}\n"
+    if index_url:
+        versions = (tmp_path / "versions.txt").read_text().splitlines()
+        packages = [Requirement(line).name for line in versions if line[:1] != "#"]
+        assert {"torch", "torchvision", "flask"} <= set(packages)
 
 
 @pytest.fixture

@@ -76,6 +76,16 @@ def test_evaluate_reads_polygons_and_rle(scene, tmp_path, capsys):
     assert ellipse == pytest.approx((1 + np.pi / 4) / 2, abs=0.02)
 
 
+def test_clicks_prints_the_same_table_twice(capsys):
+    arguments = ["--checkpoint", "demo", "--device", "cpu", "--objects", "2", "--clicks", "2"]
+    for _ in range(2):
+        assert main(["clicks", *arguments]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].startswith("| 2 objects, 2 clicks | to 85% | to 90% |")
+    assert "| with the mask before |" in "".join(printed)
+    assert printed[: len(printed) // 2] == printed[len(printed) // 2 :]
+
+
 def test_compare_prints_the_runtime_and_its_agreement(capsys):
     choice = ["--device", "cpu", "--runtime", "openvino", "--precision", "float32"]
     assert main(["compare", "--checkpoint", "demo", "--scenes", "1", *choice]) == 0

@@ -226,11 +226,11 @@ def test_graphs_are_converted_once_and_damage_is_repaired(cache, monkeypatch, ca
     )
     graphs_of(model)
     graphs_of(model)
-    assert len(conversions) == 2  # encoder and decoder
+    assert len(conversions) == 3  # encoder, decoder and mask adder
     (folder,) = cache.iterdir()
     (folder / "encoder.bin").write_bytes(b"cut")
     graphs_of(model)
-    assert len(conversions) == 4
+    assert len(conversions) == 6
     assert "damaged" in caplog.text
 
 
@@ -248,7 +248,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(cache, caplog):
     cache.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         graphs = graphs_of(load_model(find_checkpoint("demo")))
-    assert len(graphs) == 2
+    assert len(graphs) == 3
     assert "cannot keep the model" in caplog.text
 
 

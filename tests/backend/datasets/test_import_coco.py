@@ -263,13 +263,17 @@ def test_second_import_brings_only_what_is_missing(tmp_path, host, capsys):
     assert "1 images were there already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["gone.jpg", "../secret.jpg", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name", ["gone.jpg", "../secret.jpg", "/etc/passwd", "link.jpg", "folder/secret.jpg", "a\0.jpg"]
+)
 def test_image_that_is_not_below_the_folder_stops_before_anything_is_sent(
     tmp_path, host, capsys, name
 ):
     imported = played_project(host)
     (tmp_path / "pictures").mkdir()
     (tmp_path / "secret.jpg").write_bytes(png(40, 60))
+    (tmp_path / "pictures" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "pictures" / "folder").symlink_to(tmp_path)
     source = coco_file(tmp_path, images=[{**IMAGE, "file_name": name}])
     assert to_project(tmp_path, source) == 1
     assert f"{name!r} is not in" in capsys.readouterr().err

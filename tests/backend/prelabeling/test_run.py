@@ -11,11 +11,11 @@ from fake_project import FakeProject
 
 from backend.brush import decode_brush
 from backend.cli import main
-from backend.demo import png_bytes
 from backend.errors import DatasetError, LabelingConfigError, LabelStudioError
 from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel
+from backend.sample_pictures import png_bytes
 from backend.settings import Settings
 from mobilesam.scenes import generate_scene
 

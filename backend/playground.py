@@ -1,0 +1,103 @@
+"""Masks for images that people send by themselves, without a project: what the page's clicks ask.
+
+A sibling of `segmenter.py`: the same predictor, the same cache and its bounds, no Label Studio.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.cache import EmbeddingKey
+from backend.cleaning import Cleaning
+from backend.click_logits import ClickLogits
+from backend.errors import PromptError, UnknownImageError
+from backend.request_record import current_record
+from backend.step_times import step
+from backend.task_images import TaskImages
+from mobilesam import ObjectPrompt, Predictor, predict_refined
+
+
+class SentImage(NamedTuple):
+    """An image that can be clicked on: the SHA-256 of its file, and its size as displayed."""
+
+    id: str
+    size_hw: tuple[int, int]
+
+
+class Playground:
+    """Embeds images and answers clicks on them; safe under threads.
+
+    Args:
+        predictor: the loaded model.
+        images: embeds, within the service's bounds.
+        click_logits: of earlier clicks, so that a further one refines their mask.
+        cleaning: of masks, as the settings say.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        images: TaskImages,
+        click_logits: ClickLogits,
+        cleaning: Cleaning,
+    ) -> None:
+        self._predictor = predictor
+        self._images = images
+        self._click_logits = click_logits
+        self._cleaning = cleaning
+
+    def embed(self, data: bytes) -> SentImage:
+        """Embed an image file, so that clicks on it need only its id.
+
+        Raises:
+            ImageError: it cannot be decoded.
+            BusyError: too many clicks wait for images already.
+        """
+        key, embedding = self._images.sent_embedding(data)
+        return SentImage(key.image_sha256, embedding.size_hw)
+
+    def segment(self, image_id: str, prompt: ObjectPrompt) -> tuple[NDArray[np.bool_], float]:
+        """Answer a prompt.
+
+        Args:
+            image_id: from `embed`.
+            prompt: of one object.
+
+        Returns:
+            The mask (H, W) of the image as displayed, and its score.
+
+        Raises:
+            PromptError: it says nowhere that there is an object.
+            UnknownImageError: the image must be sent (again).
+            BusyError: too many clicks wait for images already.
+        """
+        if 1 not in prompt.point_labels and prompt.box_xyxy is None:
+            raise PromptError(
+                "the prompt has neither a positive point nor a box",
+                remedy="click on the object first, then off it",
+                reason="Negative points need an object: click on it first",
+            )
+        record = current_record()
+        positive = sum(prompt.point_labels)
+        record.prompts = {
+            "points": positive,
+            "negative_points": len(prompt.point_labels) - positive,
+            "boxes": int(prompt.box_xyxy is not None),
+        }
+        key = EmbeddingKey(self._predictor.model_id, image_id)
+        embedding = self._images.kept_embedding(key)
+        if embedding is None:
+            raise UnknownImageError(
+                f"no embedding of an image {image_id!r} is kept",
+                remedy="send the image to /playground/images, and click again",
+            )
+        with step("mask"):
+            masks = predict_refined(
+                self._predictor, embedding, prompt, self._click_logits.of_image(key)
+            )
+            points = zip(prompt.points_xy, prompt.point_labels, strict=True)
+            inside_xy_px = [xy for xy, label in points if label]
+            mask = self._cleaning.apply(masks.masks[0], inside_xy_px)
+        record.masks = int(mask.any())
+        return mask, float(masks.scores[0])

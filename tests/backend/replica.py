@@ -1,0 +1,49 @@
+"""A service without a server, one of several that share a cache."""
+
+import time
+
+from backend import projects
+from backend.app import create_app
+from backend.brush import decode_brush
+from backend.segmenter import Segmenter
+
+SIZE_HW = (100, 200)
+DEADLINE_S = 10
+
+
+class Replica:
+    """A service with a predictor of its own, asked as Label Studio asks it."""
+
+    def __init__(self, predictor, settings):
+        self.predictor = predictor
+        self.segmenter = Segmenter(predictor, settings)
+        self.client = create_app(settings, segmenter=self.segmenter).test_client()
+
+    def close(self):
+        self.segmenter.close()
+
+    def click(
+        self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, xy=(60, 50), earlier=(), **point
+    ):
+        points = [projects.key_point(other_xy, size_hw) for other_xy in earlier]
+        points.append(projects.key_point(xy, size_hw) | point)
+        body = {
+            "tasks": [{"id": 4, "data": {"image": photo}}],
+            "project": "1.0",
+            "label_config": projects.LABELING_CONFIG,
+            "params": {"context": {"result": points}},
+        }
+        response = self.client.post("/predict", json=body)
+        assert response.status_code == 200, response.text
+        (region,) = response.json["results"][0]["result"]
+        return decode_brush(region["value"]["rle"], *size_hw)
+
+    def tier(self, name):
+        return self.client.get("/health").json["cache"][name]
+
+
+def wait_until(condition):
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
