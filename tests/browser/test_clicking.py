@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from backend import projects
-from backend.demo import png_bytes
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -18,9 +18,9 @@ from documents import FENCED, LIVE, ROOT, commands_like
 
 from backend import projects
 from backend.child_process import free_port
-from backend.demo import png_bytes
 from backend.label_studio import LabelStudio
 from backend.ml_backends import list_backends
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

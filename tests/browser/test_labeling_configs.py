@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend import projects
-from backend.demo import png_bytes
+from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser
