@@ -19,7 +19,7 @@ from backend import projects
 from backend.brush import decode_brush
 from backend.decoding import decode_image
 from benchmarks.service_load import FIRST_SEED, RIGHT_IOU
-from mobilesam import Embedding, Predictor
+from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
 from mobilesam.prompt_sampling import central_point, intersection_over_union, loose_box
 from mobilesam.scenes import generate_scene
 
@@ -102,12 +102,12 @@ def _prompt(
     outside = central_point(~mask)
 
     def packed(**prompt: Any) -> NDArray[np.uint8]:
-        return np.packbits(predictor.predict_object(embedding, **prompt).masks[0])
+        return np.packbits(predict_refined(predictor, embedding, ObjectPrompt(**prompt)).masks[0])
 
     positive = projects.key_point(inside, size_hw)
     negative = projects.key_point(outside, size_hw) | {"is_positive": False, "id": "off"}
-    one = packed(points_xy=[inside], point_labels=[1])
-    two = packed(points_xy=[inside, outside], point_labels=[1, 0])
+    one = packed(points_xy=(inside,), point_labels=(1,))
+    two = packed(points_xy=(inside, outside), point_labels=(1, 0))
     if kind == 0:
         return SoakPrompt([[positive]], [one])
     if kind == 1:
@@ -115,7 +115,7 @@ def _prompt(
     if kind == 2:  # first a click, then a negative one alone, which refines it
         return SoakPrompt([[positive], [negative]], [one, two])
     box = loose_box(rng, mask)
-    return SoakPrompt([[_rectangle(box, size_hw)]], [packed(box_xyxy=box)])
+    return SoakPrompt([[_rectangle(box, size_hw)]], [packed(box_xyxy=tuple(box.tolist()))])
 
 
 def _rectangle(box_xyxy: NDArray[np.float64], size_hw: tuple[int, int]) -> dict[str, Any]:

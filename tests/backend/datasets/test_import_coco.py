@@ -213,7 +213,8 @@ def played_project(host, known=()):
     def answer(request):
         path, _, query = request.path.partition("?")
         if path == "/api/projects/5/":
-            return json.dumps({"label_config": xml, "task_number": len(tasks)}).encode()
+            project = {"id": 5, "created_at": "2026-11-22T12:26:43.480074Z", "label_config": xml}
+            return json.dumps(project | {"task_number": len(tasks)}).encode()
         if path == "/api/tasks/":
             page, tasks[:] = list(tasks), []
             return json.dumps({"tasks": page}).encode()

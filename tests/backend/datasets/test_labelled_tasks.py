@@ -13,7 +13,9 @@ from backend.label_studio import LabelStudio
 
 RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 
-PROJECT = b'{"label_config": "<View/>", "task_number": 7}'
+PROJECT = (
+    b'{"id": 7, "created_at": "2026-11-22T12:26:43Z", "label_config": "<View/>", "task_number": 7}'
+)
 
 
 def read(path):
