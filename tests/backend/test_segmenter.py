@@ -60,7 +60,15 @@ class Files:
 @pytest.fixture
 def files(monkeypatch):
     files = Files()
-    monkeypatch.setattr(ImageLoader, "fetch", lambda _loader, uri, **_named: files.fetch(uri))
+    make = ImageLoader.__init__
+
+    def make_with_files(loader, *arguments):
+        make(loader, *arguments)
+        loader.files = files
+
+    # What an earlier test left to do in the background goes on with that test's files.
+    monkeypatch.setattr(ImageLoader, "__init__", make_with_files)
+    monkeypatch.setattr(ImageLoader, "fetch", lambda loader, uri, **_named: loader.files.fetch(uri))
     return files
 
 
