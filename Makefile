@@ -13,7 +13,11 @@ serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is alread
 	$(BIN)/python -m backend serve
 
 test: $(VENV)/.development chromium redis-server nginx lint audit  ## linter, type checker and all tests
-	$(BIN)/python -m pytest
+	mkdir -p runs
+	# The browser's tests wait more than they work, so they run beside the others.
+	$(BIN)/python -m pytest tests/browser >runs/browser-tests.log 2>&1 & browser=$$!; \
+	$(BIN)/python -m pytest --ignore tests/browser; status=$$?; \
+	wait $$browser || status=1; cat runs/browser-tests.log; exit $$status
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

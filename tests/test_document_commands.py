@@ -29,6 +29,7 @@ RUN = {
     r"python -m mobilesam evaluate .+--everything": MODEL + "evaluate_everything_says",
     r"python -m mobilesam evaluate .+": MODEL + "evaluate_prints_the_same_numbers_twice",
     r"python -m mobilesam clicks .+": MODEL + "clicks_prints_the_same_table_twice",
+    r"FUZZ_EXAMPLES=\d+ python -m pytest -s tests/fuzz": "tests/fuzz/test_schema_fuzz.py::test_",
     r"python -m benchmarks.soak.*": "tests/benchmarks/test_soak.py::test_short_soak",
     r"python -m mobilesam compare .+": MODEL + "compare_prints_the_runtime",
     r"python -m mobilesam.train_demo": "tests/mobilesam/test_train_demo.py::test_",

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 from labeling_page import LabelingPage, log_in
 from playwright.sync_api import sync_playwright
 
@@ -46,6 +47,14 @@ def api(label_studio):
     """The client of backend/label_studio.py, as the user of `label_studio`."""
     with closing(LabelStudio(label_studio.url, label_studio.login.token)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def personal_token(label_studio):
+    """A personal access token; Label Studio makes one, and shows it whole this once."""
+    headers = {"Authorization": f"Token {label_studio.login.token}"}
+    answer = requests.post(f"{label_studio.url}/api/token/", headers=headers, timeout=10)
+    return answer.json()["token"]
 
 
 @pytest.fixture(scope="session")

@@ -57,15 +57,8 @@ def own_project(api):
     return project_id
 
 
-def personal_token(label_studio):
-    headers = {"Authorization": f"Token {label_studio.login.token}"}
-    return requests.post(f"{label_studio.url}/api/token/", headers=headers, timeout=10).json()[
-        "token"
-    ]
-
-
 def test_own_project_is_connected_clicked_and_checked(
-    labeling_page, label_studio, api, own_backend, own_project, capsys
+    labeling_page, label_studio, api, own_backend, own_project, personal_token, capsys
 ):
     login = ("--url", label_studio.url, "--token", label_studio.login.token)
     here = (*login, "--project", str(own_project), "--backend-url", own_backend.url)
@@ -104,7 +97,7 @@ def test_own_project_is_connected_clicked_and_checked(
     page.accept()
     page.submit()
 
-    status, said = run("check", "--token", personal_token(label_studio))
+    status, said = run("check", "--token", personal_token)
     assert status == 0, said
     assert f"personal access token of {label_studio.login.email}" in said
     assert {line.split()[0] for line in said.splitlines()} == {"ok"}

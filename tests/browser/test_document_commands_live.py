@@ -245,17 +245,12 @@ def test_running_service_answers(run, command):
     assert '"status":"UP"' in run(command)
 
 
-def test_personal_access_token_is_the_one_to_take(run, label_studio, api, backend, project_id):
+def test_personal_access_token_is_the_one_to_take(
+    run, label_studio, api, backend, project_id, personal_token
+):
     """As docs/running.md says: it is exchanged, and checked like any other."""
-    headers = {"Authorization": f"Token {label_studio.login.token}"}
-    answer = requests.post(f"{label_studio.url}/api/token/", headers=headers, timeout=10)
-    if answer.status_code == 409:  # there is one already
-        listed = requests.get(f"{label_studio.url}/api/token/", headers=headers, timeout=10)
-        token = listed.json()[0]["token"]
-    else:
-        token = answer.json()["token"]
-    assert LabelStudio(label_studio.url, token).authorization().startswith("Bearer ")
+    assert LabelStudio(label_studio.url, personal_token).authorization().startswith("Bearer ")
     projects.connect_backend(api, project_id, backend.url)
     assert "personal access token" in run(
-        "python -m backend check --project 7", project_id, LABEL_STUDIO_API_KEY=token
+        "python -m backend check --project 7", project_id, LABEL_STUDIO_API_KEY=personal_token
     )
