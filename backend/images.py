@@ -6,9 +6,10 @@ import re
 from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from backend.addresses import ForbiddenAddressError, Reach
+from backend.connections import Connections
 from backend.errors import LabelStudioError
 from backend.image_faults import LABEL_STUDIO_PATH, WantedImage
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 from backend.settings import MEGABYTE, Settings
 from backend.transport import (
     Answer,

@@ -12,11 +12,11 @@ from backend.activity import Activity
 from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
+from backend.connections import Connections
 from backend.embedder import Embedder
 from backend.encode_batches import EncodeBatches
 from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
-from backend.label_studio import Connections
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
 from backend.playground import Playground

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from backend.label_studio import Connections, LabelStudio
+from backend.connections import Connections
+from backend.label_studio import LabelStudio
 from backend.labeling_config import ImageTag
 from backend.project_tasks import tasks_after
 from backend.recent import RecentMap

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from backend.cache import EmbeddingKey
+from backend.connections import Connections
 from backend.decoding import decode_image
 from backend.errors import BackendError, SettingsError
 from backend.images import ImageLoader
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 from backend.labeling_config import ImageTag, parse_labeling_config
 from backend.project_tasks import iterate_tasks
 from backend.projects import describe_project

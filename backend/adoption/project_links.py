@@ -13,10 +13,11 @@ from backend.adoption.clicks import (
     regions_area_px,
 )
 from backend.adoption.running_service import ClickAnswer, RunningService
+from backend.connections import Connections
 from backend.decoding import decode_image
 from backend.errors import BackendError, LabelingConfigError
 from backend.images import ImageLoader
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.ml_backends import BACKEND_TITLE, BackendRecord, find_backend, list_backends, rivals_of
 from backend.project_tasks import tasks_after

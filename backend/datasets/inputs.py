@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from backend.connections import Connections
 from backend.errors import DatasetError
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 
 
 def read_labeling_config(path: Path) -> str:

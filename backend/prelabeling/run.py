@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from backend.connections import Connections
 from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.inputs import require_label_studio
 from backend.datasets.labelled_tasks import LabelledTask, ProjectTasks
 from backend.errors import BackendError
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.prelabeling.coco_boxes import CocoBoxes, coco_prompts
 from backend.prelabeling.predictions import (

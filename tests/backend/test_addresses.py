@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from backend import sessions
 from backend.addresses import ForbiddenAddressError, Reach, parse_allowed_hosts
+from backend.connections import Connections
 from backend.errors import ImageUnreachableError, LabelStudioError, SettingsError
 from backend.images import ImageLoader
-from backend.label_studio import Connections
 from backend.settings import Settings
 
 IMAGE = b"the bytes of a picture"

@@ -15,9 +15,9 @@ import pytest
 from fake_label_studio import LEGACY_OFF, PERSONAL, FakeLabelStudio, Host, error
 
 from backend.addresses import parse_allowed_hosts
+from backend.connections import Connections
 from backend.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
 from backend.images import MEGABYTE, ImageLoader
-from backend.label_studio import Connections
 from backend.settings import Settings
 
 IMAGE = b"the bytes of a picture"

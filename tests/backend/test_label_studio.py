@@ -7,8 +7,9 @@ from contextlib import closing, suppress
 import pytest
 from fake_label_studio import PERSONAL, FakeLabelStudio, Host, error, token
 
+from backend.connections import Connections
 from backend.errors import LabelStudioError, LabelStudioRefusalError
-from backend.label_studio import Connections, LabelStudio
+from backend.label_studio import LabelStudio
 from backend.settings import Settings
 from backend.transport import Answer, Deadline
 
