@@ -23,8 +23,8 @@ from backend.request_body import FragileRequest
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
 
-# Characters of what is remembered of a project, or stands in keys.
-LONGEST = {"project": 100, "hostname": 2000, "access_token": 10_000}
+# Of what is remembered of a project, or stands in keys.
+MAX_CHARACTERS = {"project": 100, "hostname": 2000, "access_token": 10_000}
 
 
 def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
@@ -144,7 +144,7 @@ def _optional_text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     if value is not None and not isinstance(value, str):
         raise _wrong_field(name, f"of type {type(value).__name__}, not text")
-    longest = LONGEST.get(name)
+    longest = MAX_CHARACTERS.get(name)
     if value is not None and longest is not None and len(value) > longest:
         raise _wrong_field(name, f"of {len(value)} characters, more than {longest}")
     return value

@@ -54,6 +54,7 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
                     label_config=label_config,
                     hostname=self.hostname or None,
                     access_token=self.access_token or None,
+                    sender=(request.remote_addr or "") if has_request_context() else None,
                 ),
             )
 

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cache import EmbeddingKey
-from backend.cleaning import Cleaning
-from backend.click_logits import ClickLogits
 from backend.errors import PromptError, UnknownImageError
+from backend.object_masks import ObjectMasks
 from backend.request_record import current_record
-from backend.step_times import step
 from backend.task_images import TaskImages
-from mobilesam import ObjectPrompt, Predictor, predict_refined
+from mobilesam import MaskRuns, ObjectPrompt
 
 
 class SentImage(NamedTuple):
@@ -29,23 +27,15 @@ class Playground:
     """Embeds images and answers clicks on them; safe under threads.
 
     Args:
-        predictor: the loaded model.
+        model_id: whose embeddings are kept.
         images: embeds, within the service's bounds.
-        click_logits: of earlier clicks, so that a further one refines their mask.
-        cleaning: of masks, as the settings say.
+        masks: decodes.
     """
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        images: TaskImages,
-        click_logits: ClickLogits,
-        cleaning: Cleaning,
-    ) -> None:
-        self._predictor = predictor
+    def __init__(self, model_id: str, images: TaskImages, masks: ObjectMasks) -> None:
+        self._model_id = model_id
         self._images = images
-        self._click_logits = click_logits
-        self._cleaning = cleaning
+        self._masks = masks
 
     def embed(self, data: bytes) -> SentImage:
         """Embed an image file, so that clicks on it need only its id.
@@ -57,7 +47,9 @@ class Playground:
         key, embedding = self._images.sent_embedding(data)
         return SentImage(key.image_sha256, embedding.size_hw)
 
-    def segment(self, image_id: str, prompt: ObjectPrompt) -> tuple[NDArray[np.bool_], float]:
+    def segment(
+        self, image_id: str, prompt: ObjectPrompt
+    ) -> tuple[NDArray[np.bool_] | MaskRuns, float]:
         """Answer a prompt.
 
         Args:
@@ -65,7 +57,7 @@ class Playground:
             prompt: of one object.
 
         Returns:
-            The mask (H, W) of the image as displayed, and its score.
+            The mask (H, W) of the image as displayed, or its runs, and its score.
 
         Raises:
             PromptError: it says nowhere that there is an object.
@@ -79,25 +71,14 @@ class Playground:
                 reason="Negative points need an object: click on it first",
             )
         record = current_record()
-        positive = sum(prompt.point_labels)
-        record.prompts = {
-            "points": positive,
-            "negative_points": len(prompt.point_labels) - positive,
-            "boxes": int(prompt.box_xyxy is not None),
-        }
-        key = EmbeddingKey(self._predictor.model_id, image_id)
+        record.prompted(prompt.point_labels, boxes=int(prompt.box_xyxy is not None))
+        key = EmbeddingKey(self._model_id, image_id)
         embedding = self._images.kept_embedding(key)
         if embedding is None:
             raise UnknownImageError(
                 f"no embedding of an image {image_id!r} is kept",
                 remedy="send the image to /playground/images, and click again",
             )
-        with step("mask"):
-            masks = predict_refined(
-                self._predictor, embedding, prompt, self._click_logits.of_image(key)
-            )
-            points = zip(prompt.points_xy, prompt.point_labels, strict=True)
-            inside_xy_px = [xy for xy, label in points if label]
-            mask = self._cleaning.apply(masks.masks[0], inside_xy_px)
+        mask, score = self._masks.segment(key, embedding, prompt, runs_will_do=True)
         record.masks = int(mask.any())
-        return mask, float(masks.scores[0])
+        return mask, score

@@ -3,14 +3,13 @@
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
 
 from backend.errors import BackendError
-from backend.prompts import Prompt
 from backend.step_times import StepTimes
 
 TASKS_NAMED = 5  # of a batch
@@ -76,14 +75,16 @@ class RequestRecord:
         self.project = harmless_project(project)
         self.task_ids = tuple(task["id"] for task in tasks if isinstance(task.get("id"), int))
 
-    def prompted(self, prompts: Iterable[Prompt]) -> None:
-        """Take in what was clicked."""
-        points = positive = boxes = 0
-        for prompt in prompts:
-            points += len(prompt.points)
-            positive += sum(prompt.point_labels)
-            boxes += prompt.rectangle is not None
-        self.prompts = {"points": positive, "negative_points": points - positive, "boxes": boxes}
+    def prompted(self, point_labels: Collection[int], *, boxes: int) -> None:
+        """Take in what was clicked.
+
+        Args:
+            point_labels: of all key points, 1 on an object and 0 off it.
+            boxes: how many rectangles.
+        """
+        positive = sum(point_labels)
+        negative = len(point_labels) - positive
+        self.prompts = {"points": positive, "negative_points": negative, "boxes": boxes}
 
     def end(self, status: int) -> None:
         """Take in that it is answered."""

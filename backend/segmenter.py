@@ -19,6 +19,7 @@ from backend.errors import PromptError, RequestError, RequestTooLargeError
 from backend.images import ImageLoader
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
+from backend.object_masks import ObjectMasks
 from backend.playground import Playground
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
@@ -84,11 +85,14 @@ class Segmenter:
         self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._cleaning = Cleaning.from_settings(settings)
         self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
         self._last_objects = LastObjects(self._embedder.stored.shared_notes)
-        self._click_logits = ClickLogits(self._embedder.stored.shared_notes)
-        self.playground = Playground(predictor, self._images, self._click_logits, self._cleaning)
+        self._masks = ObjectMasks(
+            predictor,
+            ClickLogits(self._embedder.stored.shared_notes),
+            Cleaning.from_settings(settings),
+        )
+        self.playground = Playground(predictor.model_id, self._images, self._masks)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -154,7 +158,14 @@ class Segmenter:
         access_token: str | None,
         sender: str | None = None,
     ) -> None:
-        """Take in what a /setup request says of a project; `sender` is where it came from.
+        """Take in what a /setup request says of a project; `Connections.remember` has the rest.
+
+        Args:
+            project: "<id>.<unix time of creation>".
+            label_config: the project's XML.
+            hostname: Label Studio's address as it knows it.
+            access_token: legacy token of the project's creator.
+            sender: IP address that the request came from; None if a password has vouched for it.
 
         Raises:
             LabelingConfigError: no click could ever give a mask with this labeling config.
@@ -221,7 +232,10 @@ class Segmenter:
     ) -> dict[str, Any]:
         record = current_record()
         prompts = read_prompts(context, config, output=self._output)
-        record.prompted(prompts)
+        record.prompted(
+            [label for prompt in prompts for label in prompt.point_labels],
+            boxes=sum(prompt.rectangle is not None for prompt in prompts),
+        )
         # Before any image is fetched: what cannot be answered anyway.
         controls = [
             config.mask_control(prompt.to_name, prompt.labels, output=self._output)
@@ -266,16 +280,9 @@ class Segmenter:
         object_prompt = ObjectPrompt(
             tuple(points_xy_px), tuple(prompt.point_labels), prompt.box_xyxy_px(embedding.size_hw)
         )
-        with step("mask"):
-            masks = predict_refined(
-                self._predictor, embedding, object_prompt, self._click_logits.of_image(image_key)
-            )
-            score = float(masks.scores[0])
-            if masks.are_on_gpu and control.output == "brush" and not self._cleaning.is_on:
-                return masks.runs(), score  # kilobytes to fetch, and the codec wants no more
-            clicks = zip(points_xy_px, prompt.points, strict=True)
-            inside_xy_px = [xy for xy, point in clicks if point.is_positive]
-            return self._cleaning.apply(masks.masks[0], inside_xy_px), score
+        return self._masks.segment(
+            image_key, embedding, object_prompt, runs_will_do=control.output == "brush"
+        )
 
     def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
         """Return a prompt that says what the object is, and remember it if it does so by itself.

@@ -11,13 +11,17 @@ from numpy.typing import NDArray
 
 from backend.brush import run_edges
 from backend.errors import RunLengthError
+from mobilesam import MaskRuns
 
 
-def encode_runs(mask: NDArray[np.bool_]) -> list[int]:
-    """Count the runs of a mask (H, W); the first may be 0 pixels long."""
-    pixels = mask.ravel()
-    runs: list[int] = np.diff(run_edges(pixels)).tolist()
-    return [0, *runs] if pixels[0] else runs
+def encode_runs(mask: NDArray[np.bool_] | MaskRuns) -> list[int]:
+    """Count the runs of a mask (H, W), or of one whose runs are known; the first may be 0 long."""
+    if isinstance(mask, MaskRuns):
+        edges, begins_on = mask.edges, mask.begins_true
+    else:
+        edges, begins_on = run_edges(mask.ravel()), bool(mask[0, 0])
+    runs: list[int] = np.diff(edges).tolist()
+    return [0, *runs] if begins_on else runs
 
 
 def decode_runs(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool_]:

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from backend.errors import RunLengthError
 from backend.page.run_lengths import decode_runs, encode_runs
+from mobilesam.masks import find_runs
 
 masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
@@ -64,3 +66,8 @@ def test_decode_runs_fills_the_mask_or_refuses(runs):
         return
     assert mask.shape == (3, 5)
     assert mask.sum() == sum(runs[1::2])
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_encode_runs_of_known_runs_are_those_of_the_mask(mask):
+    assert encode_runs(find_runs(torch.from_numpy(mask))) == encode_runs(mask)
