@@ -63,7 +63,11 @@ class StoredEmbeddings:
             stores.append(DiskCache(Path(settings.cache_dir), settings.cache_dir_mb * MEGABYTE))
         if settings.redis_url is not None:
             stores.append(RedisCache(settings.redis_url, expire_s=settings.redis_hours * HOUR_S))
-        return cls(stores, predictor.pack, predictor.unpack)
+
+        def unpack(data: bytes) -> Embedding:
+            return predictor.unpack(data).in_half_precision()  # as what was encoded here is kept
+
+        return cls(stores, predictor.pack, unpack)
 
     def find(self, key: EmbeddingKey) -> StoredEmbedding | None:
         """Look into each tier; what a slower one has is put into the faster ones."""
@@ -81,11 +85,6 @@ class StoredEmbeddings:
             log.info("a damaged entry is removed from the %s cache", store.name)
             store.remove(name)
         return None
-
-    def get(self, key: EmbeddingKey) -> Embedding | None:
-        """Return what the fastest tier that has an embedding holds, or None."""
-        found = self.find(key)
-        return None if found is None else found.embedding
 
     def put(self, key: EmbeddingKey, embedding: Embedding) -> None:
         """Write an embedding to all tiers in the background, unless many wait already."""

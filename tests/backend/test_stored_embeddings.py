@@ -1,13 +1,11 @@
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_model import FakeEmbedding, FakePredictor
 
 from backend.cache import CacheState, EmbeddingKey
-from backend.disk_cache import DiskCache
 from backend.settings import Settings
 from backend.stored_embeddings import MAX_WAITING_WRITES, StoredEmbeddings
 
@@ -65,40 +63,40 @@ def stored(disk, redis):
     return StoredEmbeddings([disk, redis], predictor.pack, predictor.unpack)
 
 
-def same(embedding):
-    return embedding is not None and np.array_equal(embedding.image, EMBEDDING.image)
+def same(found):
+    return found is not None and np.array_equal(found.embedding.image, EMBEDDING.image)
 
 
 def test_written_embedding_is_in_every_tier(stored, disk, redis):
     assert stored.write(KEY, EMBEDDING) == len(*disk.values.values())
     assert stored.has(KEY)
     assert disk.values == redis.values
-    assert same(stored.get(KEY))
+    assert same(stored.find(KEY))
     assert redis.asked == []
 
 
 def test_embedding_is_put_in_the_background(stored, disk, redis):
     disk.go_on.clear()
     stored.put(KEY, EMBEDDING)
-    assert stored.get(KEY) is None
+    assert stored.find(KEY) is None
     disk.go_on.set()
     assert redis.written.acquire(timeout=DEADLINE_S)
-    assert same(stored.get(KEY))
+    assert same(stored.find(KEY))
 
 
 def test_what_a_slower_tier_has_is_put_into_the_faster_one(stored, disk, redis):
     stored.write(KEY, EMBEDDING)
     assert disk.written.acquire(timeout=DEADLINE_S)
     disk.values.clear()
-    assert same(stored.get(KEY))
+    assert same(stored.find(KEY))
     assert disk.written.acquire(timeout=DEADLINE_S)
     assert disk.values == redis.values
 
 
 def test_embeddings_of_other_models_and_images_are_others(stored):
     stored.write(KEY, EMBEDDING)
-    assert stored.get(EmbeddingKey("fake-2", KEY.image_sha256)) is None
-    assert stored.get(EmbeddingKey("fake-1", "b" * 64)) is None
+    assert stored.find(EmbeddingKey("fake-2", KEY.image_sha256)) is None
+    assert stored.find(EmbeddingKey("fake-1", "b" * 64)) is None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +114,7 @@ def test_damaged_entry_is_a_miss_and_is_removed(stored, disk, redis, damage):
     ((name, entry),) = disk.values.items()
     disk.values[name] = damage(entry)
     redis.values[name] = damage(entry)
-    assert stored.get(KEY) is None
+    assert stored.find(KEY) is None
     assert disk.values == redis.values == {}
 
 
@@ -125,7 +123,7 @@ def test_damaged_entry_of_one_tier_is_mended_from_the_next(stored, disk, redis):
     assert disk.written.acquire(timeout=DEADLINE_S)
     ((name, entry),) = disk.values.items()
     disk.values[name] = entry[:-1]
-    assert same(stored.get(KEY))
+    assert same(stored.find(KEY))
     assert disk.written.acquire(timeout=DEADLINE_S)
     assert disk.values == redis.values
 
@@ -175,7 +173,7 @@ def test_without_tiers_nothing_is_kept():
     stored = StoredEmbeddings.from_settings(Settings(), FakePredictor())
     stored.put(KEY, EMBEDDING)
     assert stored.write(KEY, EMBEDDING) == 0
-    assert stored.get(KEY) is None
+    assert stored.find(KEY) is None
     assert not stored.has(KEY)
     assert stored.state() == {}
 
@@ -193,13 +191,13 @@ def test_settings_open_the_tiers(tmp_path, redis_process):
 
 def test_real_embedding_survives_a_restart(tmp_path, demo_predictor):
     def restarted():
-        disk = DiskCache(Path(tmp_path), 10**8)
-        return StoredEmbeddings([disk], demo_predictor.pack, demo_predictor.unpack)
+        return StoredEmbeddings.from_settings(Settings(cache_dir=str(tmp_path)), demo_predictor)
 
-    embedding = demo_predictor.embed(np.full((60, 80, 3), 90, np.uint8))
+    embedding = demo_predictor.embed(np.full((60, 80, 3), 90, np.uint8)).in_half_precision()
     key = EmbeddingKey(demo_predictor.model_id, "a" * 64)
     restarted().write(key, embedding)
-    found = restarted().get(key)
+    found = restarted().find(key).embedding
+    assert found.nbytes == embedding.nbytes
     prompt = {"points_xy": [[30, 30]], "point_labels": [1]}
     first, second = (demo_predictor.predict_object(e, **prompt) for e in (embedding, found))
     assert (first.masks == second.masks).mean() > 0.999
