@@ -12,6 +12,7 @@ from fake_project import FakeProject
 from backend.brush import decode_brush
 from backend.cli import main
 from backend.errors import DatasetError, LabelingConfigError, LabelStudioError
+from backend.images import ImageLoader
 from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel
@@ -515,3 +516,19 @@ class TestCommand:
         monkeypatch.delenv("LABEL_STUDIO_API_KEY")
         assert main(["prelabel", "--project", "7"]) == 1
         assert "LABEL_STUDIO_URL is not set" in capsys.readouterr().err
+
+
+def test_workers_wait_for_images_together_whatever_the_service_allows(
+    settings, label_studio, predictor, monkeypatch
+):
+    together = threading.Barrier(2, timeout=10)
+    fetch = ImageLoader.fetch
+
+    def fetch_together(*arguments, **more):
+        together.wait()
+        return fetch(*arguments, **more)
+
+    monkeypatch.setattr(ImageLoader, "fetch", fetch_together)
+    label_studio.annotations[107] = []
+    report = prelabel(replace(settings, max_waiting=1), predictor, workers=2)
+    assert numbers(report) == (6, 12, 0, 0)
