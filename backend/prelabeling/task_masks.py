@@ -173,7 +173,9 @@ class TaskMasks:
                 self._add(result, mask, float(masks.scores[0]), prompt, control)
 
     def _proposal_labels(self, name: str) -> tuple[str, ...]:
-        """The only label that there is; nobody knows which of several a proposal has."""
+        """The label that is given, or the only one there is; of several nobody knows which."""
+        if self._label is not None and self._config.takes(name, (self._label,)):
+            return (self._label,)
         control = self._config.mask_control(name, (), output=self._output)
         labels = control.labels or ()
         return labels if len(labels) == 1 else ()
