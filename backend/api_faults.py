@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backend.label_studio import LabelStudio
 
 LONGEST_DETAIL = 500
+NOT_REACHED = "health check failed"  # in what Label Studio says of a backend's address
 SET_BASIC_AUTH = (
     "set BASIC_AUTH_USER and BASIC_AUTH_PASS here to those that the backend was started with"
 )
@@ -47,7 +48,7 @@ _REMEDIES = (
     ("reserved network address", _ALLOW_PRIVATE),
     ("authentication parameters were", SET_BASIC_AUTH),
     ("Reason: 401", SET_BASIC_AUTH),
-    ("health check failed", _REACH),
+    (NOT_REACHED, _REACH),
     ("doesn't look like a valid ML backend", "mend what that line names, and try again"),
     ("incompatible with provided labeling schema", _KEPT),
     ("you can't remove it", _KEPT),

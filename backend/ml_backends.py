@@ -88,8 +88,9 @@ def find_backend(
         something of this version.
     """
     at_urls = (record for url in urls for record in known if record.is_at(url))
-    same = (record for record in known if record.is_connected)
-    alike = (record for record in same if record.model_version == model_version)
+    alike = (
+        record for record in known if record.is_connected and record.model_version == model_version
+    )
     return next(at_urls, None) or next(alike, None)
 
 

@@ -106,7 +106,7 @@ class Project(NamedTuple):
 
 
 def describe_project(server: LabelStudio, project_id: int) -> Project:
-    """Ask for a project's labeling config and the number of its tasks."""
+    """Ask for what is needed to work on a project."""
     return _project(server.get_json(f"/api/projects/{project_id}/"))
 
 

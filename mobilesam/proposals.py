@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mobilesam.errors import PromptError
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
+from mobilesam.prompt_sampling import bounding_box
 from mobilesam.resize import LOGITS_SIZE, resized_hw
 
 POINTS_PER_SIDE = 16
@@ -123,7 +124,7 @@ def suppress(masks: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[int]
     """
     if not len(masks):
         return []
-    boxes = np.array([_box(mask) for mask in masks])
+    boxes = np.array([bounding_box(mask) for mask in masks])
     areas = masks.sum(axis=(1, 2))
     packed = np.packbits(masks.reshape(len(masks), -1), axis=1)
     kept: list[int] = []
@@ -144,21 +145,16 @@ def _is_object(mask: NDArray[np.bool_]) -> bool:
     area = int(mask.sum())
     if area < LEAST_AREA or area > LARGEST_PART * mask.size:
         return False
-    left, top, right, bottom = _box(mask)
+    left, top, right, bottom = bounding_box(mask)
     height, width = mask.shape
     is_at_edge = left == 0 or top == 0 or right == width or bottom == height
-    return not is_at_edge or min(right - left, bottom - top) >= LEAST_SIDE_AT_EDGE
+    return not is_at_edge or bool(min(right - left, bottom - top) >= LEAST_SIDE_AT_EDGE)
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of a mask that is not empty; right and bottom are outside."""
-    xs, ys = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
-
-
-def _box_ious(box: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float64]:
+def _box_ious(box: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the IoU of a box (4,) with each of others (N, 4)."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     shared = np.maximum(sides, 0).prod(axis=1)
     areas = (others[:, 2:] - others[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return shared / (areas - shared)
+    ious: NDArray[np.float64] = shared / (areas - shared)
+    return ious

@@ -15,7 +15,7 @@ from mobilesam.predictor import Predictor, read_numbers
 from mobilesam.proposals import POINTS_PER_SIDE, propose
 
 Source = str | Path | NDArray[np.uint8] | Image.Image
-ObjectPrompt = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
+_Arrays = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
 
 
 @dataclass(frozen=True, eq=False)  # equal arrays are no single truth value
@@ -154,10 +154,10 @@ class SAM:
         masks = np.zeros((len(found), *image.shape[:2]), np.bool_)
         scores = np.zeros(len(found), np.float32)
         for k, one in enumerate(found):
-            masks[k], scores[k] = one.masks[0], one.scores[0]
+            masks[k], scores[k] = one.best().masks[0], one.scores[0]  # a copy that is let go
         return Result(image, masks, scores)
 
-    def _predict_image(self, source: Source, prompts: list[ObjectPrompt]) -> Result:
+    def _predict_image(self, source: Source, prompts: list[_Arrays]) -> Result:
         image = load_image(source)
         embedding = self.predictor.embed(image)
         found = [
@@ -200,7 +200,7 @@ def load_image(source: Source) -> NDArray[np.uint8]:
 
 def _read_objects(
     points: ArrayLike | None, labels: ArrayLike | None, bboxes: ArrayLike | None
-) -> list[ObjectPrompt]:
+) -> list[_Arrays]:
     """Return one prompt per object, in the shapes that `Predictor.predict` takes."""
     clicks = np.zeros((0, 0, 2)) if points is None else read_numbers("points", points)
     if clicks.shape[-1:] != (2,) or clicks.ndim > 3:

@@ -69,11 +69,9 @@ def find_target(config: LabelingConfig, task: dict[str, Any]) -> Target:
     config.require_usable()
     smart = [control for control in config.prompt_controls if control.is_smart]
     smart.sort(key=lambda control: not control.region_type.startswith("keypoint"))
-    masked = {control.to_name for control in config.mask_controls}
     return next(
         Target(task, config.images[control.to_name], control, labels)
         for control in smart
-        if control.to_name in masked
         for labels in config.known_labels(control)
     )
 

@@ -6,11 +6,7 @@ from xml.sax.saxutils import quoteattr
 
 from backend.adoption.config_tags import Tag, read_tags
 from backend.errors import LabelingConfigError
-from backend.labeling_config import (
-    LabelingConfig,
-    PromptControl,
-    parse_labeling_config,
-)
+from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
 
 # What a copied <Label> keeps; a hotkey or a preselection may be there only once.
 LABEL_ATTRIBUTES = ("value", "alias", "background", "category", "html", "hint")
@@ -93,9 +89,7 @@ class _Page:
     def text(self) -> str:
         edited = self._bytes
         in_order = sorted(self._edits, key=lambda edit: edit[0])
-        for start, end, text in in_order[
-            ::-1
-        ]:  # from the end, so that no byte moves before its turn
+        for start, end, text in reversed(in_order):  # so that no byte moves before its turn
             edited = edited[:start] + text + edited[end:]
         return edited.decode()
 
@@ -242,7 +236,7 @@ class _Image:
         change = f"the label{'s' if len(missing) > 1 else ''} {names} in {_shown(tag)}"
         children = [child for child in tag.children if child.kind == "label"]
         if tag.is_empty:
-            end = f"</{tag.text[1:].split()[0].decode()}>".encode()
+            end = f"</{tag.written_kind}>".encode()
             start = tag.end - len(b"/>")
             self._page.replace(start, tag.end, b">" + b"".join(labels) + end, change)
         elif children:
@@ -300,4 +294,4 @@ def _label_source(tags: Iterable[Tag]) -> bytes:
 
 
 def _shown(tag: Tag) -> str:
-    return f"<{tag.text[1:].split()[0].decode().rstrip('/>')}> {tag.attributes.get('name')!r}"
+    return f"<{tag.written_kind}> {tag.attributes.get('name')!r}"

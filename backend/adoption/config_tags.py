@@ -27,6 +27,11 @@ class Tag:
     children: list["Tag"] = field(default_factory=list)
 
     @property
+    def written_kind(self) -> str:
+        """Its name with the capitals that it has there."""
+        return self.text[1:].split()[0].decode().rstrip("/>")
+
+    @property
     def is_empty(self) -> bool:
         """Whether it is written as `<.../>`."""
         return self.text.endswith(b"/>")

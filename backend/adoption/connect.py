@@ -9,6 +9,7 @@ from backend.adoption.config_completion import complete_labeling_config
 from backend.adoption.login import read_user, read_version
 from backend.adoption.running_service import RunningService
 from backend.adoption.terminal import Terminal
+from backend.api_faults import NOT_REACHED
 from backend.errors import BackendError, LabelingConfigError, LabelStudioError
 from backend.label_studio import LabelStudio
 from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
@@ -33,7 +34,6 @@ from backend.settings import Settings
 from backend.transport import without_secrets
 
 NEW = "new"
-NOT_REACHED = "health check failed"  # Label Studio's words
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def connect_project(
     if found := find_backend(known, addresses, None if options.backend_url else version):
         addresses = [found.url]
     record, registered = _register(server, project_id, addresses, known, basic_auth, terminal)
-    moved = _make_room(server, project_id, record, terminal)
+    moved = _make_room(server, project_id, record, known, terminal)
     if not config_changed and not registered and not moved:
         terminal.say("Everything was as it should be; nothing was changed.")
     _prove(server, project_id, config, record, terminal)
@@ -216,14 +216,18 @@ def _reached_nowhere(error: LabelStudioError, addresses: Sequence[str]) -> Label
 
 
 def _make_room(
-    server: LabelStudio, project_id: int, record: BackendRecord, terminal: Terminal
+    server: LabelStudio,
+    project_id: int,
+    record: BackendRecord,
+    known: Sequence[BackendRecord],
+    terminal: Terminal,
 ) -> bool:
     """See that Label Studio sends the clicks to this backend: the first interactive one gets them.
 
     Raises:
         BackendError: another one would get them, and somebody said no.
     """
-    rivals = rivals_of(record, list_backends(server, project_id))
+    rivals = rivals_of(record, known)
     for rival in rivals:
         terminal.say(
             f"The backend {rival} ({rival.state.lower()}) is interactive too and older: "

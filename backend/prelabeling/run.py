@@ -1,7 +1,7 @@
 """A prelabeling from beginning to end: tasks in, masks made by several threads, predictions out."""
 
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
@@ -110,7 +110,7 @@ def run_prelabel(
         coco = None if options.coco_file is None else read_coco(options.coco_file)
         predictor = predictor or load_predictor(settings)
         # As many may wait for images as there are workers; nobody else is there.
-        room = replace(settings, threads=max(settings.threads, 2 * options.workers))
+        room = replace(settings, max_waiting=options.workers)
         with closing(Segmenter(predictor, room)) as segmenter:
             masks = TaskMasks(
                 predictor,
@@ -162,7 +162,6 @@ class _Run:
         self._fields = ImageFields(config)
         self._writer = PredictionWriter(server, options.project_id, version)
         self._report = PrelabelReport(version=version)
-        self._faults: Counter[str] = Counter()
 
     def run(self, tasks: ProjectTasks) -> PrelabelReport:
         # Daemon threads, and not a pool of the library's: Ctrl-C would wait for slow hosts.

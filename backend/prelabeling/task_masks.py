@@ -126,7 +126,7 @@ class TaskMasks:
             LabelingConfigError: no control takes its labels, nor `label` in their place.
         """
         if self._label is not None and not (
-            prompt.labels and _takes(self._config, prompt.to_name, prompt.labels)
+            prompt.labels and self._config.takes(prompt.to_name, prompt.labels)
         ):
             prompt = replace(prompt, labels=(self._label,))
         return prompt, self._config.mask_control(prompt.to_name, prompt.labels, output=self._output)
@@ -173,7 +173,9 @@ class TaskMasks:
                 self._add(result, mask, float(masks.scores[0]), prompt, control)
 
     def _proposal_labels(self, name: str) -> tuple[str, ...]:
-        """The only label that there is; nobody knows which of several a proposal has."""
+        """The label that is given, or the only one there is; of several nobody knows which."""
+        if self._label is not None and self._config.takes(name, (self._label,)):
+            return (self._label,)
         control = self._config.mask_control(name, (), output=self._output)
         labels = control.labels or ()
         return labels if len(labels) == 1 else ()
@@ -243,12 +245,6 @@ def as_imported(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         else region
         for region in regions
     ]
-
-
-def _takes(config: LabelingConfig, to_name: str, labels: tuple[str, ...]) -> bool:
-    return any(
-        control.to_name == to_name and control.takes(labels) for control in config.mask_controls
-    )
 
 
 def _require_shape(prompt: Prompt, size_hw: tuple[int, int]) -> None:

@@ -12,6 +12,7 @@ from fake_project import FakeProject
 from backend.brush import decode_brush
 from backend.cli import main
 from backend.errors import DatasetError, LabelingConfigError, LabelStudioError
+from backend.images import ImageLoader
 from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel
@@ -348,6 +349,22 @@ def test_workers_make_masks_of_several_tasks_at_once(settings, label_studio, pre
     assert numbers(prelabel(settings, predictor, workers=3)) == (6, 6, 0, 0)
 
 
+def test_workers_wait_for_images_together_whatever_the_service_allows(
+    settings, label_studio, predictor, monkeypatch
+):
+    together = threading.Barrier(2, timeout=10)
+    fetch = ImageLoader.fetch
+
+    def fetch_together(*arguments, **more):
+        together.wait()
+        return fetch(*arguments, **more)
+
+    monkeypatch.setattr(ImageLoader, "fetch", fetch_together)
+    label_studio.annotations[107] = []
+    report = prelabel(replace(settings, max_waiting=1), predictor, workers=2)
+    assert numbers(report) == (6, 12, 0, 0)
+
+
 def test_progress_shows_rate_masks_failures_and_time_left(settings, predictor, capsys):
     prelabel(settings, predictor)
     last = capsys.readouterr().err.rstrip().rpartition("\r")[2]
@@ -450,6 +467,22 @@ class TestEverything:
         prelabel(settings, demo_predictor, everything=True, points_per_side=6, label="Other")
         for prediction in only_predictions(label_studio).values():
             assert {tuple(r["value"]["brushlabels"]) for r in prediction["result"]} == {("Other",)}
+
+    def test_label_that_is_given_comes_before_the_only_one_of_another_control(
+        self, settings, label_studio, demo_predictor, scenes
+    ):
+        label_studio.labeling_config = """\
+<View>
+  <Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels>
+  <BitmaskLabels name="bitmask" toName="image"><Label value="Other"/></BitmaskLabels>
+</View>
+"""
+        prelabel(settings, demo_predictor, everything=True, points_per_side=6, label="Other")
+        for prediction in only_predictions(label_studio).values():
+            assert {tuple(r["value"]["bitmasklabels"]) for r in prediction["result"]} == {
+                ("Other",)
+            }
 
     def test_proposals_stand_beside_masks_of_boxes(
         self, settings, label_studio, demo_predictor, scenes
