@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replica import Replica, wait_until
+from replica import Replica
 from tcp_proxy import TcpProxy
+from waiting import wait_until
 
 from backend.images import ImageLoader
 from backend.settings import Settings
