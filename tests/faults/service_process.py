@@ -13,21 +13,14 @@ import requests
 from benchmarks import service_load
 from benchmarks.service_load import START_TIMEOUT_S
 
-ALLOWED = {"MOBILESAM_ALLOW_HOSTS": "127.0.0.1"}  # where the tests' images are
-
 
 @contextmanager
 def running_service(folder: Path, **environment):
     """Start a service with the demo weights and give its process and address when it is healthy."""
-    backend, url = service_load.service("demo", folder / "log", environment=ALLOWED | environment)
+    backend, url = service_load.service("demo", folder / "log", environment=environment)
     with backend:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         yield backend, url
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, such as gunicorn's worker."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_alive(pid: int) -> bool:

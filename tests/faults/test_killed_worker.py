@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from service_process import Annotators, children, is_alive, running_service, seconds_to_exit
+from service_process import Annotators, is_alive, running_service, seconds_to_exit
 
 from benchmarks import service_load
+from benchmarks.process_watch import children
 
 BACK_WITHIN_S = 15  # the promise; a worker with the demo weights takes about 2 s to load
 SIZE_HW = (300, 400)
