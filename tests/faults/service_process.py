@@ -47,12 +47,16 @@ def seconds_to_exit(pid: int, within_s: float) -> float:
 class Annotators:
     """Click their tasks in turn until they are told to stop.
 
-    `clicks` are those that were answered; `refused` counts those that found nobody who listens.
+    `clicks` are those that were answered; `refused` counts those that found nobody who listens, or
+    met another error that is `expected`.
     """
 
-    def __init__(self, url: str, images: str, tasks, *, at_once: int):
+    def __init__(
+        self, url: str, images: str, tasks, *, at_once: int, expected=(requests.ConnectionError,)
+    ):
         self.clicks: list[service_load.Click] = []
         self.refused = 0
+        self._expected = expected
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(at_once)
@@ -66,7 +70,7 @@ class Annotators:
         while not self._stop.is_set():
             try:
                 click = service_load.click(url, images, task, index % len(task.points_xy))
-            except requests.ConnectionError:
+            except self._expected:
                 with self._lock:
                     self.refused += 1
                 self._stop.wait(0.02)
