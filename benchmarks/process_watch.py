@@ -19,9 +19,14 @@ class Usage:
     handles: int
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, such as gunicorn's worker."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def family(pid: int) -> list[int]:
     """A process and the processes that it has started."""
-    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    return [pid, *children(pid)]
 
 
 def resident_mb(pid: int) -> float:

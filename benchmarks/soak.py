@@ -243,7 +243,6 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "THREADS": str(threads),
-            "MOBILESAM_ALLOW_HOSTS": "127.0.0.1",
             "MOBILESAM_CACHE_MB": str(CACHE_MB),
             "MOBILESAM_CACHE_DIR": folder,
             "MOBILESAM_CACHE_DIR_MB": str(CACHE_MB),

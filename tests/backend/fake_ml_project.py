@@ -1,6 +1,7 @@
 """A project in the fake Label Studio with its ML backends, which it asks as the real one does."""
 
 import json
+import os
 import re
 import threading
 from contextlib import contextmanager
@@ -232,3 +233,25 @@ class RunningBackend:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+@contextmanager
+def running_backend(label_studio, **settings):
+    """A service with Label Studio's address and a personal access token."""
+    backend = RunningBackend(
+        label_studio_url=label_studio.url,
+        label_studio_api_key=label_studio.tokens.personal,
+        prefetch_tasks=0,
+        **settings,
+    )
+    with backend.running():
+        yield backend
+
+
+def set_command_environment(monkeypatch, label_studio):
+    """Leave a command no other setting than Label Studio's address and token."""
+    for name in list(os.environ):
+        if name.startswith(("LABEL_STUDIO", "MOBILESAM", "BASIC_AUTH", "PORT")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.tokens.personal)

@@ -2,11 +2,13 @@
 
 import io
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
 from PIL import Image
+from waiting import DEADLINE_S
 
 from mobilesam import EmbeddingBytesError
 
@@ -53,6 +55,9 @@ class FakePredictor:
         self.prompts = []
         self.previous = []
         self.has_embedded = threading.Event()
+        self._begun = threading.Event()
+        self._go_on = threading.Event()
+        self._go_on.set()
         self._lock = threading.Lock()
 
     @property
@@ -64,7 +69,19 @@ class FakePredictor:
             if further is None or (further[0][:-1], further[2]) != (prompt[0], prompt[2])
         ]
 
+    @contextmanager
+    def held(self):
+        """Hold every encode until the block ends; yields the event that one has begun."""
+        self._begun.clear()
+        self._go_on.clear()
+        try:
+            yield self._begun
+        finally:
+            self._go_on.set()
+
     def embed(self, image):
+        self._begun.set()
+        assert self._go_on.wait(DEADLINE_S)
         with self._lock:
             self.embedded.append(image)
         self.has_embedded.set()

@@ -11,6 +11,7 @@ from fake_model import png
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend import projects
+from backend.settings import Settings
 
 
 class FakeProject(FakeLabelStudio):
@@ -36,6 +37,10 @@ class FakeProject(FakeLabelStudio):
         self.asked = threading.Semaphore(0)  # for tasks
         self.answer_now = threading.Event()
         self.answer_now.set()
+
+    def service_settings(self, **more):
+        """Settings of a service, or a command, that has this Label Studio's address and token."""
+        return Settings(label_studio_url=self.url, label_studio_api_key=self.tokens.legacy, **more)
 
     def answer(self, request):
         parts = urlsplit(request.path)

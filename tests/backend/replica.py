@@ -1,14 +1,11 @@
 """A service without a server, one of several that share a cache."""
 
-import time
-
 from backend import projects
 from backend.app import create_app
 from backend.brush import decode_brush
 from backend.segmenter import Segmenter
 
 SIZE_HW = (100, 200)
-DEADLINE_S = 10
 
 
 class Replica:
@@ -40,10 +37,3 @@ class Replica:
 
     def tier(self, name):
         return self.client.get("/health").json["cache"][name]
-
-
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

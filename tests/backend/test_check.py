@@ -1,12 +1,15 @@
 """check names the link that fails, what to do about it, and what could not be tested then."""
 
 import json
-import os
-from contextlib import contextmanager
 
 import pytest
 from fake_label_studio import Host
-from fake_ml_project import FakeMlProject, RunningBackend
+from fake_ml_project import (
+    FakeMlProject,
+    RunningBackend,
+    running_backend,
+    set_command_environment,
+)
 
 from backend import cli, projects
 from backend.adoption import service_links
@@ -33,18 +36,6 @@ def label_studio():
         yield host
 
 
-@contextmanager
-def running_backend(label_studio, **settings):
-    backend = RunningBackend(
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.tokens.personal,
-        prefetch_tasks=0,
-        **settings,
-    )
-    with backend.running():
-        yield backend
-
-
 @pytest.fixture
 def backend(label_studio):
     """A service that is registered in the project as it should be."""
@@ -56,11 +47,7 @@ def backend(label_studio):
 @pytest.fixture
 def run(label_studio, backend, monkeypatch, capsys):
     """Runs the command and returns (exit status, output)."""
-    for name in list(os.environ):
-        if name.startswith(("LABEL_STUDIO", "MOBILESAM", "BASIC_AUTH", "PORT")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.tokens.personal)
+    set_command_environment(monkeypatch, label_studio)
     monkeypatch.setenv("PORT", backend.url.rpartition(":")[2])
 
     def run(*arguments):

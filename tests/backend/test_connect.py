@@ -1,10 +1,14 @@
 """connect makes every link that is missing, says what it cannot make, and repeats nothing."""
 
-import os
-
 import pytest
 from fake_label_studio import Host, token
-from fake_ml_project import FakeMlProject, RunningBackend, json_answer
+from fake_ml_project import (
+    FakeMlProject,
+    RunningBackend,
+    json_answer,
+    running_backend,
+    set_command_environment,
+)
 
 from backend import cli, projects
 from backend.adoption import terminal
@@ -27,23 +31,14 @@ def label_studio():
 
 @pytest.fixture
 def backend(label_studio):
-    backend = RunningBackend(
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.tokens.personal,
-        prefetch_tasks=0,
-    )
-    with backend.running():
+    with running_backend(label_studio) as backend:
         yield backend
 
 
 @pytest.fixture
 def connect(label_studio, backend, monkeypatch, capsys):
     """Runs the command and returns (exit status, what it said)."""
-    for name in list(os.environ):
-        if name.startswith(("LABEL_STUDIO", "MOBILESAM", "BASIC_AUTH", "PORT")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("LABEL_STUDIO_URL", label_studio.url)
-    monkeypatch.setenv("LABEL_STUDIO_API_KEY", label_studio.tokens.personal)
+    set_command_environment(monkeypatch, label_studio)
 
     def run(*arguments, project=("--project", "7"), url=("--backend-url", backend.url)):
         status = cli.main(["connect", *project, *url, *arguments])

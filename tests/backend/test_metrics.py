@@ -116,21 +116,12 @@ def test_unknown_paths_and_methods_share_one_label(client):
     assert figures(client, path="other", outcome="refused")["mobilesam_requests_total"] == 40
 
 
-def test_clicks_that_wait_for_their_image_are_counted(client, predictor, monkeypatch):
-    started, go_on = threading.Event(), threading.Event()
-    embed = predictor.embed
-
-    def slow_embed(image):
-        started.set()
-        assert go_on.wait(DEADLINE_S)
-        return embed(image)
-
-    monkeypatch.setattr(predictor, "embed", slow_embed)
+def test_clicks_that_wait_for_their_image_are_counted(client, predictor):
     thread = threading.Thread(target=click, args=(client,))
-    thread.start()
-    assert started.wait(DEADLINE_S)
-    waiting = figures(client)
-    go_on.set()
+    with predictor.held() as has_begun:
+        thread.start()
+        assert has_begun.wait(DEADLINE_S)
+        waiting = figures(client)
     thread.join()
     assert waiting["mobilesam_clicks_waiting"] == 1
     assert waiting["mobilesam_encoder_waiting_images"] == 1

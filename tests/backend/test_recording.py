@@ -57,27 +57,18 @@ def test_click_that_finds_its_image_on_the_disk_says_so(predictor, images, tmp_p
 
 
 def test_click_that_waits_for_another_one_is_served_by_the_encoder_too(
-    client, segmenter, predictor, monkeypatch
+    client, segmenter, predictor
 ):
-    started, go_on = threading.Event(), threading.Event()
-    embed = predictor.embed
-
-    def slow_embed(image):
-        started.set()
-        assert go_on.wait(DEADLINE_S)
-        return embed(image)
-
-    monkeypatch.setattr(predictor, "embed", slow_embed)
     answers = []
     threads = [
         threading.Thread(target=lambda: answers.append(timings(click(client)))) for _ in range(2)
     ]
-    threads[0].start()
-    assert started.wait(DEADLINE_S)
-    threads[1].start()
-    while segmenter._images._waiting_room._value > segmenter._images._max_waiting - 2:
-        threading.Event().wait(0.01)
-    go_on.set()
+    with predictor.held() as has_begun:
+        threads[0].start()
+        assert has_begun.wait(DEADLINE_S)
+        threads[1].start()
+        while segmenter._images._waiting_room._value > segmenter._images._max_waiting - 2:
+            threading.Event().wait(0.01)
     for thread in threads:
         thread.join()
     assert [tiers for _, tiers in answers] == ["encoder", "encoder"]

@@ -1,31 +1,23 @@
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 from redis_server import RedisServer
 from tcp_proxy import TcpProxy, TcpServer
+from waiting import DEADLINE_S, wait_until
 
 from backend.redis_cache import ANSWER_TIMEOUT_S, PREFIX, RedisCache
 
 NAME = "0" * 64
 LOOK_INTERVAL_S = 0.05
-DEADLINE_S = 10
 
 
 def connect(server, **options):
     return closing(
         RedisCache(server.url, expire_s=100, **({"look_interval_s": LOOK_INTERVAL_S} | options))
     )
-
-
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def warnings(caplog):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_model import FakePredictor, png
+from fake_model import png
 
 from backend.app import create_app
 from backend.brush import decode_brush
@@ -36,11 +36,6 @@ PROMPTED = [
 def sent_size_hw(recording):
     region = recording["body"]["params"]["context"]["result"][0]
     return region["original_height"], region["original_width"]
-
-
-@pytest.fixture
-def predictor():
-    return FakePredictor()
 
 
 @pytest.fixture

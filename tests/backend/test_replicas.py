@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from fake_model import FakePredictor, png
 from PIL import Image
-from replica import SIZE_HW, Replica, wait_until
+from replica import SIZE_HW, Replica
+from waiting import wait_until
 
 from backend.images import ImageLoader
 from backend.settings import Settings

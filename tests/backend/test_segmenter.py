@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from fake_model import FakeMasks, FakePredictor, png
+from fake_model import FakeMasks, png
 
 from backend.brush import decode_brush
 from backend.errors import (
@@ -70,11 +70,6 @@ def files(monkeypatch):
     monkeypatch.setattr(ImageLoader, "__init__", make_with_files)
     monkeypatch.setattr(ImageLoader, "fetch", lambda loader, uri, **_named: loader.files.fetch(uri))
     return files
-
-
-@pytest.fixture
-def predictor():
-    return FakePredictor()
 
 
 @pytest.fixture

@@ -2,26 +2,19 @@ import time
 from contextlib import closing
 
 import pytest
-from fake_model import FakePredictor
 from fake_project import FakeProject
+from waiting import DEADLINE_S, wait_until
 
 from backend import projects
 from backend.segmenter import Segmenter
-from backend.settings import Settings
 
 PROJECT = "7.1795350403"
-DEADLINE_S = 10
 
 
 @pytest.fixture
 def label_studio():
     with FakeProject().running() as project:
         yield project
-
-
-@pytest.fixture
-def predictor():
-    return FakePredictor()
 
 
 @pytest.fixture
@@ -32,14 +25,7 @@ def segmenter(label_studio, predictor):
 
 
 def make_segmenter(label_studio, predictor, **settings):
-    return Segmenter(
-        predictor,
-        Settings(
-            label_studio_url=label_studio.url,
-            label_studio_api_key=label_studio.tokens.legacy,
-            **settings,
-        ),
-    )
+    return Segmenter(predictor, label_studio.service_settings(**settings))
 
 
 def ask(segmenter, label_studio, task_id, *, project=PROJECT, is_click=True):
@@ -50,13 +36,6 @@ def ask(segmenter, label_studio, task_id, *, project=PROJECT, is_click=True):
         label_config=projects.LABELING_CONFIG,
         context=context,
     )
-
-
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def wait_until_asked(segmenter):

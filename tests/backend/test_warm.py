@@ -22,17 +22,8 @@ def label_studio():
 
 
 @pytest.fixture
-def predictor():
-    return FakePredictor()
-
-
-@pytest.fixture
 def settings(label_studio, tmp_path):
-    return Settings(
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.tokens.legacy,
-        cache_dir=str(tmp_path / "cache"),
-    )
+    return label_studio.service_settings(cache_dir=str(tmp_path / "cache"))
 
 
 def warm(settings, predictor, **options):

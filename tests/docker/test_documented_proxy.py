@@ -1,16 +1,12 @@
 """The nginx block of docs/running.md, in a real nginx with a certificate made for the test."""
 
 import re
-import shutil
-import socket
 import subprocess
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
-from test_scaled_service import DEADLINE_S, Replica
+from gateway import DEADLINE_S, Replica, running_nginx
 
 from backend.child_process import free_port
 
@@ -27,9 +23,6 @@ def replica():
 @pytest.fixture
 def proxy(replica, tmp_path):
     """Address of nginx with the documented server; the ports differ."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if nginx is None:
-        pytest.fail("nginx is not installed; `make test` installs it")
     certificate = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     certificate += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
     certificate += ["-keyout", tmp_path / "masks.key", "-out", tmp_path / "masks.pem"]
@@ -38,26 +31,9 @@ def proxy(replica, tmp_path):
     port = free_port(29443)
     block = block.replace("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;")
     block = block.replace("127.0.0.1:9090", f"127.0.0.1:{replica.server.port}")
-    folders = "".join(
-        f"{kind}_temp_path {tmp_path}; "
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = f"pid {tmp_path}/nginx.pid;\nuser root;\nevents {{}}\n"
-    (tmp_path / "nginx.conf").write_text(f"{config}http {{ access_log off; {folders}\n{block} }}")
-    command = [nginx, "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]
-    process = subprocess.Popen(
-        [*command, "-e", tmp_path / "error.log"], stderr=subprocess.PIPE, text=True
-    )
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            break
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    yield f"https://localhost:{port}"
-    process.terminate()
-    process.communicate(timeout=DEADLINE_S)
+    config = f"events {{}}\nhttp {{ access_log off;\n{block} }}"
+    with running_nginx(tmp_path, config, port):
+        yield f"https://localhost:{port}"
 
 
 def test_documented_proxy_passes_a_long_body_and_the_status_lines_words(proxy, replica, tmp_path):

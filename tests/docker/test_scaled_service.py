@@ -1,19 +1,14 @@
 """Several backends behind nginx: compose.scale.yml and nginx.conf, the latter in a real nginx."""
 
 import re
-import shutil
-import socket
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
+from gateway import Replica, running_nginx
 from test_docker_files import DOCKER, environment_example, filled_in, read_compose
-from werkzeug.serving import make_server
 
 from backend.child_process import free_port
 from backend.label_studio_server import SETTINGS as LABEL_STUDIO_SETTINGS
@@ -21,7 +16,6 @@ from backend.settings import Settings
 
 CONFIG = (DOCKER / "nginx.conf").read_text()
 PREDICT_TIMEOUT_S = 100  # Label Studio's
-DEADLINE_S = 20
 
 
 def scale_services() -> dict:
@@ -30,32 +24,6 @@ def scale_services() -> dict:
 
 def seconds_of(directive: str) -> list[int]:
     return [int(value) for value in re.findall(rf"\b{directive} (\d+)s;", CONFIG)]
-
-
-class Replica:
-    """A backend that answers what a test sets, and counts what it is asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, bytes]] = []
-        self.status = "200 OK"
-        self.headers: list[dict[str, str]] = []
-        self.server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        self.thread = threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}
-        )
-        self.thread.start()
-
-    def _answer(self, environ, start_response):
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        self.asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], body))
-        self.headers.append({name: environ.get(name, "") for name in ("HTTP_AUTHORIZATION",)})
-        start_response(self.status, [("Content-Type", "application/json")])
-        return [b"{}"]
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -70,32 +38,13 @@ def replicas() -> Iterator[list[Replica]]:
 @pytest.fixture
 def gateway(replicas: list[Replica], tmp_path: Path) -> Iterator[str]:
     """A real nginx with docker/nginx.conf, where an upstream stands in for Docker's name server."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if nginx is None:
-        pytest.fail("nginx is not installed; `make test` installs it")
     port = free_port(29090)
     servers = " ".join(f"server 127.0.0.1:{r.server.port} max_fails=0;" for r in replicas)
     config = CONFIG.replace("listen 9090;", f"listen 127.0.0.1:{port};")
     config = config.replace("set $backend backend:9090;", "set $backend backend;")
-    folders = "".join(
-        f"{kind}_temp_path {tmp_path}; "
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    config = config.replace("http {", f"http {{ {folders} upstream backend {{ {servers} }}", 1)
-    (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/nginx.pid;\nuser root;\n{config}")
-    command = [nginx, "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-g", "daemon off;"]
-    command += ["-e", tmp_path / "error.log"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + DEADLINE_S
-    while True:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            break
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.communicate(timeout=DEADLINE_S)
+    config = config.replace("http {", f"http {{ upstream backend {{ {servers} }}", 1)
+    with running_nginx(tmp_path, config, port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_scaled_backends_are_reached_through_the_gateway_only():

@@ -13,21 +13,14 @@ import requests
 from benchmarks import service_load
 from benchmarks.service_load import START_TIMEOUT_S
 
-ALLOWED = {"MOBILESAM_ALLOW_HOSTS": "127.0.0.1"}  # where the tests' images are
-
 
 @contextmanager
 def running_service(folder: Path, **environment):
     """Start a service with the demo weights and give its process and address when it is healthy."""
-    backend, url = service_load.service("demo", folder / "log", environment=ALLOWED | environment)
+    backend, url = service_load.service("demo", folder / "log", environment=environment)
     with backend:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         yield backend, url
-
-
-def children(pid: int) -> list[int]:
-    """The processes that a process has started, such as gunicorn's worker."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_alive(pid: int) -> bool:
@@ -54,12 +47,16 @@ def seconds_to_exit(pid: int, within_s: float) -> float:
 class Annotators:
     """Click their tasks in turn until they are told to stop.
 
-    `clicks` are those that were answered; `refused` counts those that found nobody who listens.
+    `clicks` are those that were answered; `refused` counts those that found nobody who listens, or
+    met another error that is `expected`.
     """
 
-    def __init__(self, url: str, images: str, tasks, *, at_once: int):
+    def __init__(
+        self, url: str, images: str, tasks, *, at_once: int, expected=(requests.ConnectionError,)
+    ):
         self.clicks: list[service_load.Click] = []
         self.refused = 0
+        self._expected = expected
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(at_once)
@@ -73,7 +70,7 @@ class Annotators:
         while not self._stop.is_set():
             try:
                 click = service_load.click(url, images, task, index % len(task.points_xy))
-            except requests.ConnectionError:
+            except self._expected:
                 with self._lock:
                     self.refused += 1
                 self._stop.wait(0.02)

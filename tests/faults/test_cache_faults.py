@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from replica import Replica, wait_until
+from replica import Replica
 from tcp_proxy import TcpProxy
+from waiting import wait_until
 
 from backend.images import ImageLoader
 from backend.settings import Settings
@@ -285,12 +286,16 @@ def replaced_by_a_list(client, key, _value, _other):
 )
 def test_masks_stay_right_while_redis_fails(fault, replica, tasks, assert_right, redis_process):
     photo, (x, y) = f"{tasks[BEFORE].number}.jpg", tasks[BEFORE].points_xy[0]
+    clicked = (BEFORE, MEANWHILE)
+    clicks = sum(len(tasks[number].points_xy) + 1 for number in clicked)
+    # An embedding for each image, logits for each click, and the one last object of all.
+    notes = len(clicked) + clicks + 1
     with TcpProxy(redis_process.port) as proxy:
         running = replica(redis_url=proxy.url)
-        for number in (BEFORE, MEANWHILE):
+        for number in clicked:
             assert_right(running, number)
         with redis_process.client() as client:
-            wait_until(lambda: client.dbsize() >= 4)  # two embeddings, the last object, logits
+            wait_until(lambda: client.dbsize() == notes)
         with fault(redis_process, proxy):
             started_meanwhile = replica(redis_url=proxy.url)
             assert_right(started_meanwhile, BEFORE)

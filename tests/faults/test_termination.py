@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import requests
-from service_process import ALLOWED, Annotators, children, running_service, seconds_to_exit
+from service_process import Annotators, running_service, seconds_to_exit
 
 from backend.disk_cache import DiskCache
 from benchmarks import service_load
+from benchmarks.process_watch import children
 from mobilesam.embedding_bytes import unpack_features
 
 EXIT_WITHIN_S = 10  # the promise
@@ -122,7 +123,7 @@ def test_sigterm_does_not_wait_for_an_image_that_never_comes(tasks, tmp_path):
 )
 def test_sigterm_during_the_start_ends_it(after_line, tmp_path):
     log = tmp_path / "log"
-    backend, url = service_load.service("demo", log, environment=ALLOWED)
+    backend, url = service_load.service("demo", log)
     with backend:
         time.sleep(1)  # Python is there, torch is not
         end = time.monotonic() + service_load.START_TIMEOUT_S

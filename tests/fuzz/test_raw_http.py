@@ -26,7 +26,7 @@ def annotator(demo_predictor, tmp_path_factory):
     backend, url = service_load.service(
         "demo",
         folder / "log",
-        environment={"THREADS": str(THREADS), "MOBILESAM_ALLOW_HOSTS": "127.0.0.1"},
+        environment={"THREADS": str(THREADS)},
     )
     with backend, service_load.image_host([task]) as images:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)

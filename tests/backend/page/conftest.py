@@ -1,7 +1,6 @@
 """The whole app with a model of discs and boxes."""
 
 import pytest
-from fake_model import FakePredictor
 from flask.testing import FlaskClient
 
 from backend.app import create_app
@@ -14,11 +13,6 @@ class BufferingClient(FlaskClient):
 
     def open(self, *args, **kwargs):
         return super().open(*args, buffered=True, **kwargs)
-
-
-@pytest.fixture
-def predictor():
-    return FakePredictor()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel
 from backend.sample_pictures import png_bytes
-from backend.settings import Settings
 from mobilesam.scenes import generate_scene
 
 VERSION = "fake-1-prelabel-boxes"
@@ -41,17 +40,8 @@ def label_studio():
 
 
 @pytest.fixture
-def predictor():
-    return FakePredictor()
-
-
-@pytest.fixture
 def settings(label_studio, tmp_path):
-    return Settings(
-        label_studio_url=label_studio.url,
-        label_studio_api_key=label_studio.tokens.legacy,
-        cache_dir=str(tmp_path / "cache"),
-    )
+    return label_studio.service_settings(cache_dir=str(tmp_path / "cache"))
 
 
 def rectangle(*, x_pct=10, label="Object", **more):

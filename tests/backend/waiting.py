@@ -1,0 +1,12 @@
+"""Waiting for what a thread or another process does."""
+
+import time
+
+DEADLINE_S = 10
+
+
+def wait_until(condition):
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
