@@ -11,7 +11,7 @@ from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from backend.errors import BackendError, BusyError, UnauthorizedError
-from backend.request_record import Fault, current_record
+from backend.monitoring.request_record import Fault, current_record
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from backend.activity import Activity
 from backend.answers import FastJson, answer_errors
 from backend.errors import RequestError, RequestTooLargeError, UnauthorizedError
-from backend.metrics import CONTENT_TYPE
+from backend.monitoring.activity import Activity
+from backend.monitoring.metrics import CONTENT_TYPE
+from backend.monitoring.recording import record_requests
 from backend.page.playground_routes import playground_blueprint
 from backend.page.routes import page_blueprint
-from backend.recording import record_requests
 from backend.request_body import FragileRequest
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings

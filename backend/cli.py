@@ -47,7 +47,7 @@ COMMANDS = {
     "warm": Command(
         "embed a project ahead of time, into MOBILESAM_CACHE_DIR or Redis",
         "backend.service_commands:warm",
-        "backend.warm:declare_warm",
+        "backend.embeddings.warm:declare_warm",
     ),
     "prelabel": Command(
         "masks for a project's rectangles, or for everything, as predictions",

@@ -11,7 +11,7 @@ from dataclasses import astuple
 import numpy as np
 import orjson
 
-from backend.cache import EmbeddingKey
+from backend.embeddings.cache import EmbeddingKey
 from backend.recent import RecentMap
 from backend.shared_notes import SharedNotes, opened, sealed
 from mobilesam import Logits, ObjectPrompt

@@ -18,8 +18,8 @@ from label_studio_ml.exceptions import AnswerException
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.errors import BackendError
-from backend.recording import begin_record, end_record, forget_record
-from backend.request_record import Fault, RequestRecord
+from backend.monitoring.recording import begin_record, end_record, forget_record
+from backend.monitoring.request_record import Fault, RequestRecord
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 

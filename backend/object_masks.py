@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.cache import EmbeddingKey
 from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
-from backend.step_times import step
+from backend.embeddings.cache import EmbeddingKey
+from backend.monitoring.step_times import step
 from mobilesam import Embedding, MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 

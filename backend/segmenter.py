@@ -8,27 +8,27 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.activity import Activity
-from backend.cache import EmbeddingCache
 from backend.cleaning import Cleaning
 from backend.click_logits import ClickLogits
-from backend.connections import Connections
-from backend.embedder import Embedder
-from backend.encode_batches import EncodeBatches
+from backend.embeddings.cache import EmbeddingCache
+from backend.embeddings.embedder import Embedder
+from backend.embeddings.encode_batches import EncodeBatches
+from backend.embeddings.stored_embeddings import StoredEmbeddings
+from backend.embeddings.task_images import TaskImages
+from backend.embeddings.upcoming_tasks import UpcomingTasks
 from backend.errors import PromptError, RequestError, RequestTooLargeError
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
+from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
 from backend.last_objects import LastObjects, ObjectKey
+from backend.monitoring.activity import Activity
+from backend.monitoring.request_record import current_record
+from backend.monitoring.step_times import step
 from backend.object_masks import ObjectMasks
-from backend.playground import Playground
+from backend.page.playground import Playground
 from backend.prompts import Prompt, read_prompts
 from backend.regions import mask_regions
-from backend.request_record import current_record
 from backend.settings import MEGABYTE, Settings
-from backend.step_times import step
-from backend.stored_embeddings import StoredEmbeddings
-from backend.task_images import TaskImages
-from backend.upcoming_tasks import UpcomingTasks
 from backend.workers import Urgency
 from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 

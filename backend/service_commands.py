@@ -4,10 +4,10 @@ import argparse
 import sys
 import time
 
-from backend.demo import run_demo
+from backend.demo.run import run_demo
+from backend.embeddings.warm import check_warm, run_warm
 from backend.server import serve as run_server
 from backend.settings import MEGABYTE, Settings
-from backend.warm import check_warm, run_warm
 from mobilesam import CheckpointError, DownloadError, MobileSamError
 from mobilesam.checkpoint import find_checkpoint
 from mobilesam.download import download

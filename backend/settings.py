@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from redis.connection import parse_url as parse_redis_url
 
-from backend.addresses import AllowedHost, parse_allowed_hosts
 from backend.errors import SettingsError
+from backend.fetching.addresses import AllowedHost, parse_allowed_hosts
 from backend.labeling_config import OUTPUTS
 
 MEGABYTE = 2**20  # what MB means in every setting

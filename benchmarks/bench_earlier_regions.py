@@ -16,8 +16,8 @@ import numpy as np
 import requests
 from numpy.random import Generator
 
-from backend import projects
 from backend.brush import encode_brush
+from backend.label_studio import projects
 from benchmarks import service_load
 from benchmarks.machine import describe_machine
 from mobilesam import Predictor

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import requests
 
-from backend.child_process import free_port
-from backend.decoding import decode_image
+from backend.demo.child_process import free_port
+from backend.fetching.decoding import decode_image
 from benchmarks.machine import describe_machine
 from benchmarks.service_load import (
     START_TIMEOUT_S,

@@ -24,10 +24,10 @@ import requests
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend import projects
 from backend.brush import decode_brush
-from backend.child_process import ChildProcess, free_port
-from backend.decoding import decode_image
+from backend.demo.child_process import ChildProcess, free_port
+from backend.fetching.decoding import decode_image
+from backend.label_studio import projects
 from mobilesam import Predictor
 from mobilesam.prompt_sampling import central_point, intersection_over_union
 from mobilesam.scenes import generate_scene

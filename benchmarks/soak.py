@@ -29,8 +29,8 @@ from pathlib import Path
 
 import requests
 
-from backend import projects
-from backend.child_process import free_port
+from backend.demo.child_process import free_port
+from backend.label_studio import projects
 from benchmarks.bench_scale import redis_server
 from benchmarks.machine import describe_machine
 from benchmarks.process_watch import Usage, usage, usage_watch

@@ -15,9 +15,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend import projects
 from backend.brush import decode_brush
-from backend.decoding import decode_image
+from backend.fetching.decoding import decode_image
+from backend.label_studio import projects
 from benchmarks.service_load import FIRST_SEED, RIGHT_IOU
 from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
 from mobilesam.prompt_sampling import central_point, intersection_over_union, loose_box

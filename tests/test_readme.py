@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backend import cli, projects
+from backend import cli
+from backend.label_studio import projects
 from backend.labeling_config import parse_labeling_config
 from backend.settings import Settings
 

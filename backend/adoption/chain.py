@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.errors import BackendError
-from backend.transport import on_one_line
+from backend.fetching.transport import on_one_line
 
 
 class Status(StrEnum):

@@ -11,10 +11,10 @@ from backend.adoption.login import read_user, read_version
 from backend.adoption.project_links import ProjectLinks, find_ours
 from backend.adoption.service_links import ServiceLinks
 from backend.errors import BackendError, SettingsError
-from backend.label_studio import LabelStudio
-from backend.ml_backends import list_backends
-from backend.projects import list_projects
-from backend.transport import without_secrets
+from backend.fetching.transport import without_secrets
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import list_backends
+from backend.label_studio.projects import list_projects
 
 PROJECTS_TRIED = 20  # Label Studio asks every backend of each for its state
 NAME_WIDTH = 27  # of the longest name and a blank

@@ -8,9 +8,9 @@ from pycocotools import mask as coco_masks
 from backend.datasets.labelled_regions import LabelledRegion, read_regions
 from backend.datasets.region_shapes import region_rle
 from backend.errors import BackendError
-from backend.label_studio import LabelStudio
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import ask_backend
 from backend.labeling_config import ImageTag, LabelingConfig, PromptControl
-from backend.ml_backends import ask_backend
 
 # Percent of the image's sides. Where the middle shows nothing, another place may.
 PLACES_PCT = ((50.0, 50.0), (33.0, 33.0), (67.0, 33.0), (33.0, 67.0), (67.0, 67.0))

@@ -8,9 +8,9 @@ from contextlib import closing
 from backend.adoption.check import run_check
 from backend.adoption.connect import ConnectOptions, connect_project
 from backend.adoption.terminal import Terminal
-from backend.label_studio import LabelStudio
+from backend.fetching.transport import origin
+from backend.label_studio.client import LabelStudio
 from backend.settings import Settings
-from backend.transport import origin
 
 URL, TOKEN = "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"
 

@@ -9,11 +9,11 @@ from backend.adoption.config_completion import complete_labeling_config
 from backend.adoption.login import read_user, read_version
 from backend.adoption.running_service import RunningService
 from backend.adoption.terminal import Terminal
-from backend.api_faults import NOT_REACHED
 from backend.errors import BackendError, LabelingConfigError, LabelStudioError
-from backend.label_studio import LabelStudio
-from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
-from backend.ml_backends import (
+from backend.fetching.transport import without_secrets
+from backend.label_studio.api_faults import NOT_REACHED
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import (
     BACKEND_TITLE,
     BackendRecord,
     BasicAuth,
@@ -23,15 +23,15 @@ from backend.ml_backends import (
     register_backend,
     rivals_of,
 )
-from backend.project_tasks import tasks_after
-from backend.projects import (
+from backend.label_studio.project_tasks import tasks_after
+from backend.label_studio.projects import (
     describe_project,
     list_projects,
     open_project,
     save_labeling_config,
 )
+from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
 from backend.settings import Settings
-from backend.transport import without_secrets
 
 NEW = "new"
 

@@ -4,8 +4,7 @@ import json
 from http import HTTPStatus
 
 from backend.errors import LabelStudioError
-from backend.label_studio import SHORT_LIVED, LabelStudio
-from backend.transport import (
+from backend.fetching.transport import (
     ERROR_BYTES,
     Answer,
     BodyTooLargeError,
@@ -15,6 +14,7 @@ from backend.transport import (
     on_one_line,
     without_secrets,
 )
+from backend.label_studio.client import SHORT_LIVED, LabelStudio
 
 VERSION_TIMEOUT_S = 10.0
 WHOAMI = "/api/current-user/whoami"

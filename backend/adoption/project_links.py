@@ -13,18 +13,24 @@ from backend.adoption.clicks import (
     regions_area_px,
 )
 from backend.adoption.running_service import ClickAnswer, RunningService
-from backend.connections import Connections
-from backend.decoding import decode_image
+from backend.embeddings.task_images import image_address
 from backend.errors import BackendError, LabelingConfigError
-from backend.images import ImageLoader
-from backend.label_studio import LabelStudio
+from backend.fetching.decoding import decode_image
+from backend.fetching.images import ImageLoader
+from backend.fetching.transport import without_secrets
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.connections import Connections
+from backend.label_studio.ml_backends import (
+    BACKEND_TITLE,
+    BackendRecord,
+    find_backend,
+    list_backends,
+    rivals_of,
+)
+from backend.label_studio.project_tasks import tasks_after
+from backend.label_studio.projects import Project, describe_project
 from backend.labeling_config import LabelingConfig, parse_labeling_config
-from backend.ml_backends import BACKEND_TITLE, BackendRecord, find_backend, list_backends, rivals_of
-from backend.project_tasks import tasks_after
-from backend.projects import Project, describe_project
 from backend.settings import MEGABYTE, Settings
-from backend.task_images import image_address
-from backend.transport import without_secrets
 
 IMPORT_IMAGES = "import images on the project's page (Import)"
 

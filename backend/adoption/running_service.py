@@ -7,12 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from backend.addresses import Reach
-from backend.api_faults import SET_BASIC_AUTH
 from backend.errors import BackendError
-from backend.ml_backends import BasicAuth
-from backend.settings import MEGABYTE
-from backend.transport import (
+from backend.fetching.addresses import Reach
+from backend.fetching.transport import (
     Answer,
     BodyTooLargeError,
     Deadline,
@@ -21,6 +18,9 @@ from backend.transport import (
     on_one_line,
     without_secrets,
 )
+from backend.label_studio.api_faults import SET_BASIC_AUTH
+from backend.label_studio.ml_backends import BasicAuth
+from backend.settings import MEGABYTE
 
 HEALTH_TIMEOUT_S = 3.0
 CLICK_TIMEOUT_S = 100.0  # Label Studio waits as long

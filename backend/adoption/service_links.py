@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from backend.adoption.chain import Chain, Finding
 from backend.adoption.running_service import Health, RunningService
 from backend.errors import BackendError
-from backend.ml_backends import BasicAuth
+from backend.fetching.transport import without_secrets
+from backend.label_studio.ml_backends import BasicAuth
 from backend.segmenter import load_predictor
 from backend.settings import Settings
-from backend.transport import without_secrets
 from mobilesam import CheckpointError, MobileSamError
 from mobilesam.checkpoint import find_checkpoint
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from backend.connections import Connections
 from backend.datasets.annotation_choice import AnnotationChoice
 from backend.datasets.coco_file import write_coco
 from backend.datasets.conversion import (
@@ -28,7 +27,8 @@ from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
 from backend.datasets.spool import ALL, Spool, SpooledImage
 from backend.datasets.yolo_seg import require_no_labels, write_yolo_seg
 from backend.errors import DatasetError, ImageError
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
+from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.settings import Settings
 

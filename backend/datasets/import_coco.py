@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from backend import projects
-from backend.connections import Connections
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
 from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ProjectTasks
 from backend.errors import DatasetError
 from backend.files import file_below, replaced_when_done, stays_below
-from backend.label_studio import LabelStudio
+from backend.label_studio import projects
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.connections import Connections
 from backend.labeling_config import OUTPUTS, LabelingConfig, parse_labeling_config
 from backend.settings import MEGABYTE, Settings
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from backend.connections import Connections
 from backend.errors import DatasetError
-from backend.label_studio import LabelStudio
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.connections import Connections
 
 
 def read_labeling_config(path: Path) -> str:

@@ -10,9 +10,9 @@ import ijson
 
 from backend.datasets.json_min import join_records
 from backend.errors import DatasetError
-from backend.label_studio import LabelStudio
-from backend.project_tasks import EVERYTHING, iterate_tasks
-from backend.projects import describe_project
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.project_tasks import EVERYTHING, iterate_tasks
+from backend.label_studio.projects import describe_project
 
 OnProgress = Callable[[int], object]
 

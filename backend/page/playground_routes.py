@@ -24,6 +24,7 @@ from functools import lru_cache
 from flask import Blueprint, Response, abort, jsonify
 
 from backend.errors import BusyError
+from backend.monitoring.step_times import step
 from backend.page.bodies import read_drawn_image, read_image_file, read_prompt
 from backend.page.browser_safety import protect
 from backend.page.downloads import JSON_FILES, png_file
@@ -31,7 +32,6 @@ from backend.page.run_lengths import encode_runs
 from backend.sample_pictures import NAMES, sample_picture
 from backend.segmenter import Segmenter
 from backend.settings import Settings
-from backend.step_times import step
 
 MAX_LARGE_BODIES = 4  # in memory at once, MOBILESAM_MAX_IMAGE_MB each
 

@@ -5,11 +5,11 @@ import sys
 import time
 from pathlib import Path
 
+from backend.embeddings.warm import positive
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, PrelabelReport, run_prelabel
 from backend.service_commands import fetch_weights
 from backend.settings import Settings
-from backend.warm import positive
 from mobilesam import MobileSamError
 from mobilesam.proposals import MOST_POINTS_PER_SIDE, POINTS_PER_SIDE
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import LabelStudioRefusalError
-from backend.label_studio import LabelStudio
+from backend.fetching.transport import on_one_line
+from backend.label_studio.client import LabelStudio
 from backend.prelabeling.task_masks import TaskResult
 from backend.settings import MEGABYTE
-from backend.transport import on_one_line
 
 # With each call Label Studio counts the whole project again: fifty in one take hardly longer than
 # one. But what is not written yet is made again where the command was stopped.

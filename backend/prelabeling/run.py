@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from backend.connections import Connections
 from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.inputs import require_label_studio
 from backend.datasets.labelled_tasks import LabelledTask, ProjectTasks
 from backend.errors import BackendError
-from backend.label_studio import LabelStudio
+from backend.fetching.transport import on_one_line
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.prelabeling.coco_boxes import CocoBoxes, coco_prompts
 from backend.prelabeling.predictions import (
@@ -32,7 +33,6 @@ from backend.prelabeling.versions import prelabel_version
 from backend.prompts import Prompt
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
-from backend.transport import on_one_line
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE

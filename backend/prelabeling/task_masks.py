@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from backend.cleaning import Cleaning
 from backend.datasets.labelled_tasks import LabelledTask
+from backend.embeddings.task_images import TaskImages
 from backend.errors import BackendError, LabelingConfigError, PromptError
 from backend.labeling_config import LabelingConfig, MaskControl
 from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import Settings
-from backend.task_images import TaskImages
 from mobilesam import Embedding, Predictor
 from mobilesam.proposals import propose
 

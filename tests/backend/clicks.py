@@ -1,6 +1,6 @@
 """A click as Label Studio sends it, on the demo's labeling config."""
 
-from backend.projects import LABELING_CONFIG
+from backend.label_studio.projects import LABELING_CONFIG
 
 
 def click(client, *, image="/a.png", positive=True, prompted=True, **request):

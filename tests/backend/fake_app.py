@@ -4,7 +4,7 @@ import pytest
 from fake_model import FakePredictor, png
 
 from backend.app import create_app
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 

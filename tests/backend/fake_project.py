@@ -10,7 +10,7 @@ from fake_label_studio import FakeLabelStudio, error
 from fake_model import png
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from backend import projects
+from backend.label_studio import projects
 from backend.settings import Settings
 
 

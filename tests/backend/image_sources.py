@@ -5,9 +5,9 @@ from contextlib import suppress
 import pytest
 from fake_label_studio import FakeLabelStudio, Host
 
-from backend.addresses import parse_allowed_hosts
-from backend.connections import Connections
-from backend.images import ImageLoader
+from backend.fetching.addresses import parse_allowed_hosts
+from backend.fetching.images import ImageLoader
+from backend.label_studio.connections import Connections
 from backend.settings import Settings
 
 IMAGE = b"the bytes of a picture"

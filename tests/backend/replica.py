@@ -1,8 +1,8 @@
 """A service without a server, one of several that share a cache."""
 
-from backend import projects
 from backend.app import create_app
 from backend.brush import decode_brush
+from backend.label_studio import projects
 from backend.segmenter import Segmenter
 
 SIZE_HW = (100, 200)

@@ -5,9 +5,9 @@ import json
 import pytest
 from gunicorn.http.errors import InvalidChunkSize
 
-from backend.activity import Activity
 from backend.app import create_app
 from backend.errors import BusyError, ImageUnreachableError, LabelingConfigError
+from backend.monitoring.activity import Activity
 from backend.settings import MEGABYTE, Settings
 
 ERROR_FIELDS = {"code", "reason", "message", "remedy", "request_id"}

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from backend import click_logits
-from backend.cache import EmbeddingKey
 from backend.click_logits import LOGITS_KEPT, ClickLogits
+from backend.embeddings.cache import EmbeddingKey
 from mobilesam import ObjectPrompt
 
 IMAGE = EmbeddingKey("weights-1", "a" * 64)

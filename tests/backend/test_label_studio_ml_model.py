@@ -13,8 +13,8 @@ import requests
 from fake_label_studio import FakeLabelStudio
 
 from backend.brush import decode_brush
-from backend.child_process import ChildProcess, free_port
-from backend.projects import LABELING_CONFIG, key_point
+from backend.demo.child_process import ChildProcess, free_port
+from backend.label_studio.projects import LABELING_CONFIG, key_point
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

@@ -8,7 +8,7 @@ from fake_model import png
 
 from backend.app import create_app
 from backend.brush import decode_brush
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 

@@ -13,9 +13,9 @@ from fake_model import FakePredictor, png
 from fake_project import FakeProject
 from PIL import Image, TiffImagePlugin
 
-from backend.addresses import parse_allowed_hosts
 from backend.app import create_app
-from backend.projects import LABELING_CONFIG, key_point
+from backend.fetching.addresses import parse_allowed_hosts
+from backend.label_studio.projects import LABELING_CONFIG, key_point
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 from benchmarks import service_load

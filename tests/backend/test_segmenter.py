@@ -7,6 +7,7 @@ import pytest
 from fake_model import FakeMasks, png
 
 from backend.brush import decode_brush
+from backend.embeddings.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.errors import (
     BusyError,
     ImageError,
@@ -16,11 +17,10 @@ from backend.errors import (
     RequestError,
     RequestTooLargeError,
 )
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
 from backend.sample_pictures import png_bytes
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
-from backend.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.workers import Urgency
 from mobilesam import Masks
 from mobilesam.scenes import generate_scene
@@ -321,7 +321,7 @@ def test_image_is_encoded_again_when_its_embedding_was_dropped(predictor, files,
 
 
 def test_image_that_changed_at_its_address_is_seen_later(segmenter, predictor, files, monkeypatch):
-    monkeypatch.setattr("backend.task_images.TRUSTED_FOR_S", 0)
+    monkeypatch.setattr("backend.embeddings.task_images.TRUSTED_FOR_S", 0)
     predict(segmenter, click(20, 20))
     files.content["/data/upload/1/a.jpg"] = png(50, 60)
     (region,) = predict(segmenter, click(20, 20))["result"]

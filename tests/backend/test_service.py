@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from backend.child_process import free_port
+from backend.demo.child_process import free_port
 from benchmarks import bench_service, service_load
 from benchmarks.service_load import START_TIMEOUT_S
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from backend import server
-from backend.addresses import parse_allowed_hosts
-from backend.demo import BackendServer
+from backend.demo.run import BackendServer
 from backend.errors import SettingsError
+from backend.fetching.addresses import parse_allowed_hosts
 from backend.settings import Settings
 
 

@@ -13,10 +13,10 @@ import pytest
 from fake_label_studio import PERSONAL, FakeLabelStudio, Host
 from fake_model import FakePredictor, png
 
-from backend import projects
-from backend.addresses import parse_allowed_hosts
 from backend.app import create_app
-from backend.images import ImageLoader
+from backend.fetching.addresses import parse_allowed_hosts
+from backend.fetching.images import ImageLoader
+from backend.label_studio import projects
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 from mobilesam import spilling_runtime

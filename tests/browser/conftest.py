@@ -9,10 +9,10 @@ import requests
 from labeling_page import LabelingPage, log_in
 from playwright.sync_api import sync_playwright
 
-from backend.child_process import free_port
-from backend.demo import BackendServer
-from backend.label_studio import LabelStudio
-from backend.label_studio_server import LabelStudioServer, install_label_studio
+from backend.demo.child_process import free_port
+from backend.demo.label_studio_server import LabelStudioServer, install_label_studio
+from backend.demo.run import BackendServer
+from backend.label_studio.client import LabelStudio
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "runs" / "screenshots"
@@ -44,7 +44,7 @@ def label_studio(label_studio_python, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def api(label_studio):
-    """The client of backend/label_studio.py, as the user of `label_studio`."""
+    """The client of backend/label_studio/client.py, as the user of `label_studio`."""
     with closing(LabelStudio(label_studio.url, label_studio.login.token)) as server:
         yield server
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from labeling_page import regions_mask
 
-from backend import projects
 from backend.bitmask import decode_bitmask, encode_bitmask
+from backend.label_studio import projects
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from backend import projects
 from backend.brush import decode_brush
+from backend.label_studio import projects
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

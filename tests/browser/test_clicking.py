@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from backend import projects
+from backend.label_studio import projects
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

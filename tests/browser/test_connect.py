@@ -7,13 +7,14 @@ import pytest
 import requests
 import yaml
 
-from backend import cli, projects
+from backend import cli
 from backend.adoption.config_completion import complete_labeling_config
-from backend.child_process import free_port
-from backend.demo import BackendServer
+from backend.demo.child_process import free_port
+from backend.demo.run import BackendServer
 from backend.errors import LabelStudioError
-from backend.ml_backends import list_backends
-from backend.project_tasks import tasks_after
+from backend.label_studio import projects
+from backend.label_studio.ml_backends import list_backends
+from backend.label_studio.project_tasks import tasks_after
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

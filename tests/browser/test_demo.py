@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.label_studio import LabelStudio
+from backend.label_studio.client import LabelStudio
 
 pytestmark = pytest.mark.browser
 

@@ -16,10 +16,10 @@ import pytest
 import requests
 from documents import FENCED, LIVE, ROOT, commands_like
 
-from backend import projects
-from backend.child_process import free_port
-from backend.label_studio import LabelStudio
-from backend.ml_backends import list_backends
+from backend.demo.child_process import free_port
+from backend.label_studio import projects
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import list_backends
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backend import projects
+from backend.label_studio import projects
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 

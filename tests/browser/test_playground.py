@@ -28,8 +28,8 @@ from playwright.sync_api import Error, expect
 from pycocotools import mask as coco_masks
 
 from backend.brush import decode_brush
-from backend.child_process import free_port
-from backend.demo import BackendServer
+from backend.demo.child_process import free_port
+from backend.demo.run import BackendServer
 from backend.page.run_lengths import decode_runs
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene

@@ -21,9 +21,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from werkzeug.serving import make_server
 
-from backend import label_studio_server
-from backend.activity import Activity
 from backend.app import create_app
+from backend.demo import label_studio_server
+from backend.monitoring.activity import Activity
 from backend.server import GRACEFUL_TIMEOUT_S
 from backend.settings import Settings
 from mobilesam.download import default_checkpoint_path

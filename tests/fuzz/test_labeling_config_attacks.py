@@ -8,7 +8,7 @@ from fuzzed_service import LONGEST_S, example_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.projects import LABELING_CONFIG
+from backend.label_studio.projects import LABELING_CONFIG
 
 LAUGHS = "".join(f"<!ENTITY l{n} '{f'&l{n - 1};' * 10 if n else 'ha' * 50}'>" for n in range(10))
 MORE_MEMORY_MB = 200  # the request itself, in its several forms, among it

@@ -6,10 +6,10 @@ import pytest
 from fake_model import png
 from PIL import Image
 
-from backend.connections import Connections
 from backend.datasets.image_files import FileNames, ImageFiles, TaskImage, Transfer
 from backend.errors import ImageUndecodableError, ImageUnreachableError
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
+from backend.label_studio.connections import Connections
 from backend.settings import Settings
 
 UPLOAD = "/data/upload/4/6540a205-cat.png"

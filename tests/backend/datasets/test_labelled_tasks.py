@@ -9,7 +9,7 @@ from fake_label_studio import Host, error
 from backend.datasets.labelled_regions import read_regions
 from backend.datasets.labelled_tasks import ExportFile, LabelledTask, ProjectTasks
 from backend.errors import DatasetError, LabelStudioError
-from backend.label_studio import LabelStudio
+from backend.label_studio.client import LabelStudio
 
 RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 

@@ -11,10 +11,10 @@ from PIL import Image
 from pycocotools import mask as coco_masks
 
 from backend.brush import decode_brush
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.page.bodies import MAX_OBJECTS, DrawnImage, DrawnObject
 from backend.page.downloads import coco_instances, label_studio_tasks, png_file
 from backend.page.run_lengths import encode_runs
-from backend.projects import LABELING_CONFIG
 
 SIZE_HW = (30, 50)
 mask_lists = st.lists(arrays(np.bool_, SIZE_HW), min_size=1, max_size=3)

@@ -8,9 +8,9 @@ from fake_model import png
 from PIL import Image
 
 from backend.page.bodies import MAX_POINTS
+from backend.page.playground import Playground
 from backend.page.playground_routes import MAX_LARGE_BODIES
 from backend.page.run_lengths import decode_runs
-from backend.playground import Playground
 from backend.sample_pictures import NAMES
 
 SIZE_HW = (100, 200)

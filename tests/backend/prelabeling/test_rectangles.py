@@ -2,9 +2,9 @@ import pytest
 
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import RegionError
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.labeling_config import parse_labeling_config
 from backend.prelabeling.rectangles import Source, rectangle_prompts
-from backend.projects import LABELING_CONFIG
 
 SIZE_HW = (200, 400)
 CONFIG = parse_labeling_config(LABELING_CONFIG)

@@ -12,7 +12,7 @@ from fake_project import FakeProject
 from backend.brush import decode_brush
 from backend.cli import main
 from backend.errors import DatasetError, LabelingConfigError, LabelStudioError
-from backend.images import ImageLoader
+from backend.fetching.images import ImageLoader
 from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel

@@ -1,0 +1,1 @@
+"""`python -m backend demo`: Label Studio, the service and a project with pictures, connected."""

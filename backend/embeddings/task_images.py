@@ -1,0 +1,260 @@
+"""From a task to its image's embedding: find the address, fetch, decode, encode; each only once.
+
+Images that come without a task, in a request of the page, take the same way from the decoder on.
+"""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.embeddings.cache import EmbeddingKey
+from backend.embeddings.embedder import Embedder
+from backend.embeddings.encode_batches import EncodeBatches
+from backend.errors import BackendError, BusyError, ImageError, PromptError
+from backend.fetching.decoding import decode_image
+from backend.fetching.images import ImageLoader
+from backend.labeling_config import ImageTag
+from backend.monitoring.activity import Activity
+from backend.monitoring.step_times import observing_steps, step
+from backend.recent import RecentMap
+from backend.workers import Urgency, Workers
+from mobilesam import Embedding
+
+ADDRESSES_KEPT = 10_000  # about 500 bytes each
+LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
+TRUSTED_FOR_S = 300  # then an address is fetched again, to see whether its image is another one
+BACKGROUND_FETCHES = 2  # at once
+# Images that wait to be prepared, with all that are more urgent; what comes on top is not.
+MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.UPCOMING: 16}
+
+Place = tuple[str, int, str]  # project, task, address: a cloud address means its task's storage
+Fetched = tuple[EmbeddingKey, Callable[[], Embedding]]  # an image's key, and what embeds it
+
+
+class TaskImages:
+    """Gives the embeddings of tasks' images. Safe under threads.
+
+    Args:
+        model_id: whose embeddings they are.
+        batches: encode.
+        loader: fetches.
+        embedder: keeps, and computes what is not kept.
+        activity: is told how long fetching, decoding and encoding took, whoever it was for, and
+            what could not be prepared.
+        max_pixels: largest image that is decoded.
+        max_waiting: clicks that may wait for an image at once, so that some threads are always left
+            for those that need not.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        batches: EncodeBatches,
+        loader: ImageLoader,
+        embedder: Embedder,
+        activity: Activity,
+        *,
+        max_pixels: int,
+        max_waiting: int,
+    ) -> None:
+        self._model_id = model_id
+        self._batches = batches
+        self._loader = loader
+        self._embedder = embedder
+        self._activity = activity
+        self._max_pixels = max_pixels
+        self._max_waiting = max_waiting
+        self._waiting_room = threading.BoundedSemaphore(max_waiting)
+        self._addresses: RecentMap[Place, EmbeddingKey] = RecentMap(ADDRESSES_KEPT)
+        self._lock = threading.Lock()
+        self._fetching: dict[Place, Future[Fetched]] = {}
+        self._background = Workers("prepare", BACKGROUND_FETCHES)
+
+    def embedding(
+        self, task: dict[str, Any], tag: ImageTag, item_index: int | None, project: str
+    ) -> tuple[EmbeddingKey, Embedding]:
+        """Return one image of a task: its key and its embedding, waiting where it is not there yet.
+
+        Args:
+            task: with `id` and `data`.
+            tag: the Image tag whose image it is.
+            item_index: the page of a list of images.
+            project: "<id>.<unix time of creation>", as in the request.
+
+        Raises:
+            ImageError: the image is missing, cannot be fetched, or cannot be decoded.
+            BusyError: too many clicks wait for images already.
+        """
+        place = (project, task["id"], image_address(task, tag, item_index))
+        key = self._addresses.get(_shortened(place))
+        embedding = None if key is None else self._embedder.find_kept(key)
+        if key is not None and embedding is not None:
+            return key, embedding
+        with self._waiting():
+            embedding = None if key is None else self._embedder.find_stored(key)
+            if key is None or embedding is None:
+                key, compute = self._fetch_once(place)
+                embedding = self._embedder.find(key, compute)
+            return key, embedding
+
+    def sent_embedding(self, data: bytes) -> tuple[EmbeddingKey, Embedding]:
+        """Embed an image that belongs to no task, unless it is kept.
+
+        Args:
+            data: the whole file.
+
+        Returns:
+            The image's key, for `kept_embedding`, and the embedding.
+
+        Raises:
+            ImageError: the image cannot be decoded.
+            BusyError: too many clicks wait for images already.
+        """
+        key, compute = self._embeddable(data, name="the image")
+        with self._waiting():
+            return key, self._embedder.find(key, compute)
+
+    def kept_embedding(self, key: EmbeddingKey) -> Embedding | None:
+        """Return the embedding of an image if any tier has it.
+
+        Raises:
+            BusyError: it is not in memory, and too many clicks wait for images already.
+        """
+        embedding = self._embedder.find_kept(key)
+        if embedding is None:
+            with self._waiting():
+                embedding = self._embedder.find_stored(key)
+        return embedding
+
+    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
+        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
+        if self._background.waiting(urgency) < MAX_WAITING[urgency]:
+            job = functools.partial(self._prepare, task, tag, project, urgency)
+            self._background.submit(urgency, job)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if not self._waiting_room.acquire(blocking=False):
+            raise BusyError(
+                f"{self._max_waiting} clicks wait for their images already",
+                remedy="click again in a moment; if it lasts, look into the log for slow images",
+            )
+        try:
+            with self._activity.metrics.waiting_click():
+                yield
+        finally:
+            self._waiting_room.release()
+
+    def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
+        if urgency is Urgency.UPCOMING and self._embedder.is_busy():
+            return
+
+        def tell(error: Exception) -> None:
+            is_guess = urgency is Urgency.UPCOMING
+            self._activity.unprepared(error, task_id=task["id"], project=project, is_guess=is_guess)
+
+        try:
+            place = (project, task["id"], image_address(task, tag, None))
+            key = self._addresses.get(_shortened(place))
+            if key is None or not self._embedder.load(key):
+                key, compute = self._fetch_once(place)
+                compute = functools.partial(self._compute_unasked, compute, tell)
+                self._embedder.prepare(key, compute, urgency)
+        except BackendError as error:
+            tell(error)
+
+    @staticmethod
+    def _compute_unasked(
+        compute: Callable[[], Embedding], tell: Callable[[Exception], None]
+    ) -> Embedding:
+        try:
+            return compute()
+        except Exception as error:
+            tell(error)
+            raise
+
+    def _fetch_once(self, place: Place) -> Fetched:
+        """Fetch an image, or wait for the fetch that somebody else has begun."""
+        mine: Future[Fetched] = Future()
+        with self._lock:
+            running = self._fetching.setdefault(place, mine)
+        if running is not mine:
+            with step("fetch"):
+                return running.result()
+        try:
+            fetched = self._fetch(place)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(fetched)
+            return fetched
+        finally:
+            with self._lock:
+                del self._fetching[place]
+
+    def _fetch(self, place: Place) -> Fetched:
+        project, task_id, address = place
+        with observing_steps(self._activity.metrics.observe_step), step("fetch"):
+            data = self._loader.fetch(address, task_id=task_id, project=project)
+        fetched = self._embeddable(data, name=f"image of task {task_id}")
+        # What an address held is remembered, so that the next click on it fetches nothing.
+        self._addresses.put(_shortened(place), fetched[0], lifetime_s=TRUSTED_FOR_S)
+        return fetched
+
+    def _embeddable(self, data: bytes, *, name: str) -> Fetched:
+        key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
+
+        @step("decode")
+        def decode() -> NDArray[np.uint8]:
+            return decode_image(data, name=name, max_pixels=self._max_pixels)
+
+        def compute() -> Embedding:
+            # Twice as many fit into memory, and masks do not differ before and after a restart.
+            with observing_steps(self._activity.metrics.observe_step):
+                return self._batches.embed(decode).in_half_precision()
+
+        return key, compute
+
+
+def _shortened(place: Place) -> Place:
+    """Replace a long address, a `data:` URI above all, by its hash."""
+    project, task_id, address = place
+    if len(address) <= LONGEST_ADDRESS:
+        return place
+    return project, task_id, hashlib.sha256(address.encode(errors="replace")).hexdigest()
+
+
+def image_address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -> str:
+    """Return where a task says that its image is.
+
+    Raises:
+        ImageError: it does not say that.
+        PromptError: the page is not there.
+    """
+    data = task.get("data")
+    value = data.get(tag.data_key) if isinstance(data, dict) else None
+    if isinstance(value, list):
+        page = item_index or 0
+        if page >= len(value):
+            raise PromptError(
+                f"task {task['id']} has {len(value)} images in {tag.data_key!r}, "
+                f"the prompt is on page {page + 1}",
+                remedy="reload the task in Label Studio",
+            )
+        value = value[page]
+    if not isinstance(value, str) or not value:
+        raise ImageError(
+            f"task {task['id']} has no image in {tag.data_key!r}, "
+            f"where the Image tag {tag.name!r} takes it from",
+            remedy=f"import the task with {tag.data_key!r}, or correct the Image tag's value",
+            reason=f"Task has no image in its field {tag.data_key}",
+        )
+    return value

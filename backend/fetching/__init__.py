@@ -1,0 +1,1 @@
+"""A task's image from its address to pixels, and how this service asks others over HTTP."""

@@ -1,0 +1,127 @@
+"""Which Label Studio a project belongs to, and how far its images may lead."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from backend.fetching.addresses import Reach
+from backend.fetching.transport import origin
+from backend.label_studio.client import LabelStudio
+from backend.settings import Settings
+
+PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
+
+
+class Connections:
+    """Which Label Studio a project belongs to, as the settings and its /setup requests say.
+
+    Label Studio names its address and a token in /setup, and only the project in /predict. The
+    rule that keeps credentials where they belong: LABEL_STUDIO_API_KEY goes to LABEL_STUDIO_URL
+    and nowhere else, whatever address a request names. Without LABEL_STUDIO_URL, the address that
+    /setup names is taken. But anybody could have sent that, unless with a password, to have this
+    service look around in its own network: so a private address must be the one that /setup came
+    from. Safe under threads.
+
+    Args:
+        settings: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY come before what /setup says.
+        capacity: how many projects are remembered; the least recently used goes first.
+    """
+
+    def __init__(self, settings: Settings, *, capacity: int = PROJECTS_REMEMBERED) -> None:
+        self._settings = settings
+        self._reach = Reach(settings.allow_hosts)
+        self._configured: LabelStudio | None = None
+        if settings.label_studio_url is not None:
+            self._configured = self._at(settings.label_studio_url, settings.label_studio_api_key)
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._projects: OrderedDict[str, _Setup] = OrderedDict()
+
+    def remember(
+        self,
+        project: str,
+        hostname: str | None,
+        access_token: str | None,
+        *,
+        sender: str | None = None,
+    ) -> None:
+        """Take in what a /setup request says; it replaces what an earlier one said.
+
+        Args:
+            project: "<id>.<unix time of creation>", as in every request.
+            hostname: Label Studio's address as it knows it; ignored unless it is an http(s) URL.
+            access_token: legacy token of the project's creator.
+            sender: IP address that the request came from; None if it is known to be Label Studio's.
+        """
+        said = (_http_url(hostname), access_token or None, sender)
+        with self._lock:
+            setup = self._projects.pop(project, None)
+            if setup is None or setup.said != said:
+                setup = _Setup(said, self._server(*said))
+            self._projects[project] = setup
+            while len(self._projects) > self._capacity:
+                self._projects.popitem(last=False)
+
+    def find(self, project: str) -> LabelStudio | None:
+        """The Label Studio of a project; None if neither a setting nor a /setup names one."""
+        setup = self._setup(project)
+        return self._configured if setup is None else setup.server
+
+    def hostname(self, project: str) -> str | None:
+        """Label Studio's own name for its address, which may stand in front of its paths."""
+        setup = self._setup(project)
+        return None if setup is None else setup.said[0]
+
+    def reach(self, project: str) -> Reach:
+        """How far the fetches of a project's images may reach."""
+        server = self.find(project)
+        return self._reach if server is None else server.reach
+
+    def close(self) -> None:
+        """Close the connections to every Label Studio that is known."""
+        with self._lock:
+            servers = {setup.server for setup in self._projects.values()} | {self._configured}
+        for server in servers:
+            if server is not None:
+                server.close()
+
+    def _setup(self, project: str) -> "_Setup | None":
+        with self._lock:
+            if project in self._projects:
+                self._projects.move_to_end(project)
+            return self._projects.get(project)
+
+    def _server(
+        self, hostname: str | None, access_token: str | None, sender: str | None
+    ) -> LabelStudio | None:
+        url = self._settings.label_studio_url
+        if url is None:
+            if hostname is None:
+                return None
+            return self._at(
+                hostname, access_token, url_is_set=False, token_is_set=False, seen_at=sender
+            )
+        if self._settings.label_studio_api_key is not None or access_token is None:
+            return self._configured
+        return self._at(url, access_token, token_is_set=False)
+
+    def _at(
+        self, url: str, token: str | None, *, seen_at: str | None = None, **kind: bool
+    ) -> LabelStudio:
+        reach = replace(self._reach, trusted=origin(url), seen_at=seen_at)
+        return LabelStudio(url, token, reach=reach, **kind)
+
+
+@dataclass(frozen=True, repr=False)  # no token in a log
+class _Setup:
+    said: tuple[str | None, str | None, str | None]  # hostname, access token, sender
+    server: LabelStudio | None
+
+
+def _http_url(text: str | None) -> str | None:
+    url = (text or "").strip().rstrip("/")
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return None
+    return url if scheme in ("http", "https") and host else None

@@ -1,0 +1,271 @@
+"""Label Studio projects in which a click gives a mask: config, pictures, connected backend."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from label_studio_sdk.core.api_error import ApiError
+
+from backend.errors import LabelStudioError
+from backend.fetching.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
+from backend.label_studio.api_faults import explained
+from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import (
+    BACKEND_TITLE,
+    list_backends,
+    register_backend,
+    remove_backend,
+)
+
+UPLOAD_TIMEOUT_S = 60.0
+PROJECTS_LISTED = 100
+
+# With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
+# Without smart="false" B would pick a smart brush, which draws nothing and prompts nothing.
+LABELING_CONFIG = """\
+<View>
+  <Image name="image" value="$image" zoom="true"/>
+  <View style="display: flex; gap: 3em">
+    <View>
+      <Header value="Click" size="6"/>
+      <KeyPointLabels name="point" toName="image" smart="true">
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
+      </KeyPointLabels>
+    </View>
+    <View>
+      <Header value="Box" size="6"/>
+      <RectangleLabels name="box" toName="image" smart="true">
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
+      </RectangleLabels>
+    </View>
+    <View>
+      <Header value="Brush" size="6"/>
+      <BrushLabels name="mask" toName="image" smart="false">
+        <Label value="Object" background="#2ecc40"/>
+        <Label value="Other" background="#ff851b"/>
+      </BrushLabels>
+    </View>
+  </View>
+</View>
+"""
+
+
+def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
+    """Find the project with this title, or create it with `LABELING_CONFIG`.
+
+    Args:
+        server: where to look.
+        title: of the project.
+        instruction: HTML that annotators are shown in a new project.
+
+    Returns:
+        The project's id. A project that was there is left as it is.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer, as from all functions here.
+    """
+    with explained(server, f"open the project {title!r}"):
+        project: Any
+        for project in server.api.projects.list():
+            if project.title == title:
+                return int(project.id)
+    return create_project(server, title, LABELING_CONFIG, instruction=instruction)
+
+
+def create_project(
+    server: LabelStudio, title: str, labeling_config: str, *, instruction: str = ""
+) -> int:
+    """Create a project.
+
+    Args:
+        server: where to.
+        title: of the project; others may have the same.
+        labeling_config: its XML.
+        instruction: HTML that annotators are shown; none if empty.
+
+    Returns:
+        The project's id.
+    """
+    with explained(server, f"create the project {title!r}"):
+        project: Any = server.api.projects.create(
+            title=title,
+            label_config=labeling_config,
+            expert_instruction=instruction,
+            show_instruction=bool(instruction),
+        )
+        return int(project.id)
+
+
+class Project(NamedTuple):
+    """What is needed to work on a project; `key` is its name in Label Studio's requests to us."""
+
+    id: int
+    title: str
+    label_config: str
+    task_count: int
+    key: str
+
+
+def describe_project(server: LabelStudio, project_id: int) -> Project:
+    """Ask for what is needed to work on a project."""
+    return _project(server.get_json(f"/api/projects/{project_id}/"))
+
+
+def list_projects(server: LabelStudio) -> list[Project]:
+    """List the projects that the token's user sees, newest first; at most `PROJECTS_LISTED`."""
+    answer = server.get_json(f"/api/projects/?page_size={PROJECTS_LISTED}")
+    return [_project(fields) for fields in answer["results"]]
+
+
+def save_labeling_config(server: LabelStudio, project_id: int, labeling_config: str) -> None:
+    """Give a project another labeling config.
+
+    Raises:
+        LabelStudioError: it does not fit the annotations that the project has, or is not one.
+    """
+    with explained(server, f"save the labeling config of project {project_id}"):
+        server.api.projects.update(project_id, label_config=labeling_config)
+
+
+def upload_pictures(
+    server: LabelStudio, project_id: int, pictures: Mapping[str, bytes]
+) -> dict[str, int]:
+    """Make a task of each picture that the project does not have yet.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        pictures: file name -> content; the name tells whether it is there already.
+
+    Returns:
+        File name -> task id.
+    """
+    known = _tasks_by_picture(server, project_id, pictures)
+    missing = {name: content for name, content in pictures.items() if name not in known}
+    if not missing:
+        return known
+    _upload(server, f"/api/projects/{project_id}/import", list(missing.items()))
+    return _tasks_by_picture(server, project_id, pictures)
+
+
+def upload_files(
+    server: LabelStudio, project_id: int, files: Sequence[tuple[str, bytes]]
+) -> list[str]:
+    """Upload image files to a project without making tasks of them.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        files: file name and content.
+
+    Returns:
+        For each file what a task's data holds to show it.
+    """
+    answer = _upload(server, f"/api/projects/{project_id}/import?commit_to_project=false", files)
+    ids = json.loads(answer.body)["file_upload_ids"]
+    if len(ids) != len(files):
+        raise LabelStudioError(
+            f"Label Studio at {without_secrets(server.url)} took {len(ids)} of {len(files)} files",
+            remedy="see which kinds of files it takes",
+        )
+    uploads = [server.get_json(f"/api/import/file-upload/{number}") for number in ids]
+    return [f"/data/{upload['file']}" for upload in uploads]
+
+
+def import_tasks(server: LabelStudio, project_id: int, tasks: Sequence[dict[str, Any]]) -> None:
+    """Make tasks, with the annotations and predictions that they bring.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        tasks: as Label Studio's JSON import takes them.
+    """
+    server.post_json(f"/api/projects/{project_id}/import", tasks)
+
+
+def connect_backend(server: LabelStudio, project_id: int, backend_url: str) -> int:
+    """Register the backend with interactive preannotations on, in place of one that moved.
+
+    Args:
+        server: where the project is.
+        project_id: of the project.
+        backend_url: address of the backend as Label Studio reaches it.
+
+    Returns:
+        The id of Label Studio's record of the backend.
+    """
+    known = list_backends(server, project_id)
+    for record in known:
+        if record.title == BACKEND_TITLE and not record.is_at(backend_url):
+            remove_backend(server, project_id, record)
+    return register_backend(server, project_id, backend_url, known=known).id
+
+
+def key_point(xy: tuple[float, float], size_hw: tuple[int, int]) -> dict[str, Any]:
+    """Make the region that Label Studio sends for a positive click with `LABELING_CONFIG`.
+
+    Args:
+        xy: the click, in pixels of the image as displayed.
+        size_hw: the image's height and width in pixels.
+    """
+    height, width = size_hw
+    return {
+        "id": "click",
+        "type": "keypointlabels",
+        "from_name": "point",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "is_positive": True,
+        "value": {
+            "x": 100 * xy[0] / width,
+            "y": 100 * xy[1] / height,
+            "keypointlabels": ["Object"],
+        },
+    }
+
+
+def _project(fields: dict[str, Any]) -> Project:
+    created = datetime.fromisoformat(fields["created_at"])
+    return Project(
+        id=int(fields["id"]),
+        title=fields.get("title") or "",
+        label_config=fields.get("label_config") or "",
+        task_count=fields.get("task_number") or 0,
+        key=f"{fields['id']}.{int(created.timestamp())}",
+    )
+
+
+def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
+    with explained(server, f"take {len(files)} pictures"):
+        answer = exchange(
+            "POST",
+            f"{server.url}{path}",
+            deadline=Deadline(UPLOAD_TIMEOUT_S),
+            max_bytes=ERROR_BYTES,
+            reach=server.reach,
+            headers={"Authorization": server.authorization()},
+            files=files,
+        )
+        if answer.status != HTTPStatus.CREATED:
+            raise ApiError(status_code=answer.status, body=answer.body.decode(errors="replace"))
+    return answer
+
+
+def _tasks_by_picture(
+    server: LabelStudio, project_id: int, pictures: Mapping[str, bytes]
+) -> dict[str, int]:
+    tasks: dict[str, int] = {}
+    task: Any
+    with explained(server, f"list the tasks of project {project_id}"):
+        for task in server.api.tasks.list(project=project_id):
+            # Label Studio stores an upload as /data/upload/<project>/<8 hex>-<name>.
+            name = str(task.data.get("image", "")).rpartition("/")[2].partition("-")[2]
+            if name in pictures:
+                tasks[name] = int(task.id)
+    return tasks

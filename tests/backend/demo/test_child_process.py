@@ -1,0 +1,72 @@
+import os
+import socket
+import sys
+
+import pytest
+
+from backend.demo import child_process
+from backend.demo.child_process import ChildProcess, free_port
+from backend.errors import BackendError
+
+SERVE = """
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+HTTPServer(("127.0.0.1", {port}), SimpleHTTPRequestHandler).serve_forever()
+"""
+SLEEP = "import time; print('awake', flush=True); time.sleep(600)"
+STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
+
+
+@pytest.fixture
+def child(tmp_path):
+    """Make a child that runs a line of Python."""
+
+    def make(code):
+        command = [sys.executable, "-c", code]
+        return ChildProcess("The child", command, environment=os.environ, log=tmp_path / "log")
+
+    return make
+
+
+def test_free_port_passes_over_one_that_is_taken():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert free_port(port) > port
+
+
+def test_child_is_healthy_once_it_answers(child):
+    port = free_port(28080)
+    with child(SERVE.format(port=port)) as process:
+        process.wait_until_healthy(f"http://127.0.0.1:{port}/", timeout_s=60)
+        process.check_running()
+
+
+@pytest.mark.parametrize(
+    "code", [pytest.param(SLEEP, id="polite"), pytest.param(STUBBORN, id="stubborn")]
+)
+def test_child_is_ended_with_the_block(child, code, monkeypatch):
+    monkeypatch.setattr(child_process, "GRACE_S", 0.5)
+    with child(code) as process:
+        _wait_for_line(process.log)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
+def test_child_that_ended_is_reported_with_its_log(child):
+    with child("raise SystemExit('no such weights')") as process:
+        with pytest.raises(BackendError, match="The child ended with exit code 1") as caught:
+            process.wait_until_healthy("http://127.0.0.1:9/", timeout_s=60)
+        assert caught.value.remedy.endswith("no such weights")
+
+
+def test_child_that_does_not_answer_is_given_up(child):
+    with child(SLEEP) as process:
+        _wait_for_line(process.log)
+        with pytest.raises(BackendError, match=r"did not answer http://127\.0\.0\.1:9/ within 0 s"):
+            process.wait_until_healthy("http://127.0.0.1:9/", timeout_s=0)
+
+
+def _wait_for_line(log):
+    while not log.read_bytes():
+        pass
