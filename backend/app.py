@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.answers import FastJson, answer_errors
@@ -19,7 +19,7 @@ from backend.monitoring.metrics import CONTENT_TYPE
 from backend.monitoring.recording import record_requests
 from backend.page.playground_routes import playground_blueprint
 from backend.page.routes import page_blueprint
-from backend.request_body import FragileRequest
+from backend.request_body import BodyRequest, without_run_lengths
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
 
@@ -43,7 +43,7 @@ def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None 
     segmenter = segmenter or Segmenter.from_settings(settings)
     app = Flask("backend", static_folder=None)
     app.json = FastJson(app)
-    app.request_class = FragileRequest
+    app.request_class = BodyRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
     record_requests(app, segmenter.activity)
     _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
@@ -119,8 +119,11 @@ def _add_monitoring(app: Flask, activity: Activity) -> None:
 
 
 def _json_object() -> dict[str, Any]:
+    body: Any = None
+    content = b""
     try:
-        length = len(request.get_data())
+        content = request.get_data(cache=False)
+        length = len(content)
     except RequestEntityTooLarge:
         length = request.max_content_length or 0
     # A body that did not say how long it is ends at the bound, as if it were complete.
@@ -130,7 +133,8 @@ def _json_object() -> dict[str, Any]:
             remedy="send less at once, or raise MOBILESAM_MAX_REQUEST_MB",
             reason=f"Request too large: more than {length // MEGABYTE} MB",
         )
-    body = request.get_json(force=True, silent=True)  # whatever the Content-Type says
+    with suppress(ValueError):  # whatever the Content-Type says
+        body = current_app.json.loads(without_run_lengths(content))
     if not isinstance(body, dict):
         raise RequestError(
             "the request's body is not a JSON object",
