@@ -57,13 +57,12 @@ class _ChannelsLast(nn.Module):
 class _MaskAdder(nn.Module):
     """The image (1, G, G, C) with a previous mask's logits (1, 1, 4G, 4G), as the decoder reads."""
 
-    def __init__(self, model: MobileSAM) -> None:
+    def __init__(self, decoder: PaddedDecoder) -> None:
         super().__init__()
-        self.mask_downscaling = model.prompt_encoder.mask_downscaling
+        self.decoder = decoder
 
     def forward(self, image: Tensor, mask_logits: Tensor) -> Tensor:
-        dense: Tensor = self.mask_downscaling(mask_logits)
-        return image + dense.permute(0, 2, 3, 1)
+        return image + self.decoder.mask(mask_logits)
 
 
 def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov.Model]:
@@ -106,7 +105,7 @@ def _convert(model: MobileSAM) -> list[ov.Model]:
     for module, inputs in (
         (encoder, (torch.zeros(1, side, side, 3),)),
         (decoder, decoder.example_inputs()),
-        (_MaskAdder(model).eval(), (image, logits)),
+        (_MaskAdder(decoder).eval(), (image, logits)),
     ):
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The tensor attributes .*attention_bias_cache")

@@ -41,8 +41,8 @@ class OpenVinoRuntime:
         core = ov.Core()
         self.precision = "float32" if precision == "float32" else _native_precision(core)
         self._input_size = model.sizes.input_size
-        self._prompt_encoder = model.prompt_encoder
-        self._long_decoder = PaddedDecoder(model).eval()
+        self._torch_decoder = PaddedDecoder(model).eval()
+        self._no_mask = self._torch_decoder.no_mask().detach()
         encoder, decoder, mask_adder = load_graphs(core, model, weights_sha256)
         try:
             self._encoder = _Compiled(core, encoder, self.precision)
@@ -74,20 +74,16 @@ class OpenVinoRuntime:
         mask_logits: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """See `Runtime`."""
-        tokens, dense = self._prompt_encoder(
-            torch.tensor(points_xy, dtype=torch.float32)[None],
-            torch.tensor(point_kinds, dtype=torch.long)[None],
-            None,
-        )
         image = features.to(self.device, torch.float32).permute(0, 2, 3, 1)
-        dense = dense.permute(0, 2, 3, 1)
+        dense = self._no_mask
         if mask_logits is not None:  # the decoder's graph is made for prompts without one
             added = self._mask_adder(*map(_contiguous, (image, mask_logits[None])))
             image, dense = torch.from_numpy(added[0]), torch.zeros_like(dense)
-        if tokens.shape[1] > PROMPT_TOKENS:
-            logits, iou = self._long_decoder(image, dense, tokens)
+        if len(point_kinds) > PROMPT_TOKENS:
+            logits, iou = self._torch_decoder.unpadded(image, dense, points_xy, point_kinds)
             return logits[0], iou[0]
-        found = self._decoder(*map(_contiguous, (image, dense, *pad(tokens))))
+        prompt = pad(points_xy, point_kinds)
+        found = self._decoder(*map(_contiguous, (image, dense)), prompt)
         return torch.from_numpy(found[0][0]), torch.from_numpy(found[1][0])
 
 

@@ -1,7 +1,11 @@
-"""The mask decoder at one shape for every prompt, so that it can be compiled or captured once."""
+"""Decoding at one shape for every prompt, so that it can be compiled or captured once."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilesam.mask_decoder import CANDIDATES
@@ -9,8 +13,9 @@ from mobilesam.model import MobileSAM
 
 OWN_TOKENS = 2 + CANDIDATES  # predicted IoU and masks
 PROMPT_TOKENS = 32 - OWN_TOKENS  # 26 clicks, or 25 and a box; longer prompts go another way
+ABSENT = -2  # the kind of a token that only fills up
 # Added to the score of a token that is not there: exp() of it is 0, and float16 can hold it.
-ABSENT = -1e4
+NO_ATTENTION = -1e4
 
 
 class PaddedDecoder(nn.Module):
@@ -24,35 +29,81 @@ class PaddedDecoder(nn.Module):
 
     def __init__(self, model: MobileSAM) -> None:
         super().__init__()
+        self.prompt_encoder = model.prompt_encoder
         self.mask_decoder = model.mask_decoder
         self.register_buffer("positions", model.prompt_encoder.grid_positions(), persistent=False)
 
-    def forward(
-        self, image: Tensor, dense: Tensor, tokens: Tensor, token_bias: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def bring_to(self, device: torch.device, dtype: torch.dtype) -> "PaddedDecoder":
+        """Move to a device and compute in a type; prompts stay in float32.
+
+        Pixels would lose their fractions, and prompts cost nothing.
+        """
+        self.prompt_encoder.to(device)
+        self.mask_decoder.to(device, dtype)
+        self.positions = self.positions.to(device, dtype)
+        return self
+
+    def forward(self, image: Tensor, dense: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
         """Decode one prompt.
 
         Args:
             image: (1, G, G, C) embedding, channels last.
-            dense: (1, 1, 1, C) or (1, G, G, C) of the prompt encoder, channels last.
-            tokens: (1, N, C) of the prompt encoder.
-            token_bias: (1, 1, 1, OWN_TOKENS + N) of `pad`.
+            dense: (1, 1, 1, C) or (1, G, G, C), `no_mask` or `mask`.
+            prompt: (1, `PROMPT_TOKENS`, 3) float32 of `pad`.
 
         Returns:
             logits (1, 4, 4G, 4G) and predicted IoU (1, 4).
         """
-        logits, iou = self.mask_decoder(image + dense, self.positions, tokens, token_bias)
-        return logits, iou
+        kinds = prompt[..., 2].long()
+        bias = torch.where(kinds == ABSENT, NO_ATTENTION, 0.0)
+        bias = F.pad(bias, (OWN_TOKENS, 0))[:, None, None]
+        return self._decode(image, dense, prompt[..., :2], kinds, bias.to(image.dtype))
 
-    def example_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def unpadded(
+        self, image: Tensor, dense: Tensor, points_xy: NDArray[np.float64], kinds: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one prompt of any length: points (N, 2) in pixels of the model input, N kinds."""
+        prompt = torch.from_numpy(_columns(points_xy, kinds)[None]).to(image.device)
+        return self._decode(image, dense, prompt[..., :2], prompt[..., 2].long(), None)
+
+    def no_mask(self) -> Tensor:
+        """Return what is added to the image where no earlier mask is given, (1, 1, 1, C)."""
+        return self.prompt_encoder.no_mask.weight[:, None, None]
+
+    def mask(self, logits: Tensor) -> Tensor:
+        """Return what is added to the image for earlier logits (1, 1, 4G, 4G), (1, G, G, C)."""
+        dense: Tensor = self.prompt_encoder.mask_downscaling(logits)
+        return dense.permute(0, 2, 3, 1)
+
+    def example_inputs(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return inputs of the shapes and types to compile for, on the decoder's device."""
         image = torch.zeros_like(self.positions)
-        return image, image[:, :1, :1], *pad(image[0, :1, :1])
+        prompt = torch.zeros(1, PROMPT_TOKENS, 3, device=image.device)
+        return image, torch.zeros_like(image[:, :1, :1]), prompt
+
+    def _decode(
+        self, image: Tensor, dense: Tensor, points_xy: Tensor, kinds: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        tokens = self.prompt_encoder.encode_points(points_xy, kinds).to(image.dtype)
+        logits, iou = self.mask_decoder(image + dense, self.positions, tokens, bias)
+        return logits, iou
 
 
-def pad(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill tokens (1, N, C) up to (1, PROMPT_TOKENS, C); also returns the `token_bias` for them."""
-    absent = PROMPT_TOKENS - tokens.shape[1]
-    bias = tokens.new_zeros(1, 1, 1, OWN_TOKENS + PROMPT_TOKENS)
-    bias[..., OWN_TOKENS + tokens.shape[1] :] = ABSENT
-    return F.pad(tokens, (0, 0, 0, absent)), bias
+def pad(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
+    """Fill a prompt of N tokens up.
+
+    Args:
+        points_xy: (N, 2) pixels of the model input, N at most `PROMPT_TOKENS`.
+        kinds: N constants of `prompt_encoder`.
+
+    Returns:
+        (1, `PROMPT_TOKENS`, 3): x, y, and the kind or `ABSENT`.
+    """
+    padded = np.zeros((1, PROMPT_TOKENS, 3), np.float32)
+    padded[..., 2] = ABSENT
+    padded[0, : len(kinds)] = _columns(points_xy, kinds)
+    return padded
+
+
+def _columns(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
+    return np.column_stack([points_xy, kinds]).astype(np.float32)

@@ -60,14 +60,18 @@ class PromptEncoder(nn.Module):
         Returns:
             tokens (B, N, C) and dense (B, C, G, G), or (1, C, 1, 1) without a mask.
         """
+        tokens = self.encode_points(points_xy, point_kinds)
+        if mask_logits is None:
+            return tokens, self.no_mask.weight[:, :, None, None]
+        return tokens, self.mask_downscaling(mask_logits)
+
+    def encode_points(self, points_xy: Tensor, point_kinds: Tensor) -> Tensor:
+        """Return the tokens of `forward` alone."""
         # A pixel's coordinates name its top left corner; its centre is what is encoded.
         tokens = self._encode_positions((points_xy + 0.5) / self.input_size)
         tokens = tokens + self.point_kinds(point_kinds.clamp(min=0))
         is_padding = (point_kinds == PADDING)[..., None]
-        tokens = torch.where(is_padding, self.padding.weight, tokens)
-        if mask_logits is None:
-            return tokens, self.no_mask.weight[:, :, None, None]
-        return tokens, self.mask_downscaling(mask_logits)
+        return torch.where(is_padding, self.padding.weight, tokens)
 
     def grid_positions(self) -> Tensor:
         """Return the encoded positions of the image embedding's cells, (1, G, G, C)."""

@@ -55,7 +55,12 @@ def to_model_input(image: NDArray[np.uint8], input_size: int) -> Tensor:
     return pixels.permute(2, 0, 1)[None].contiguous()
 
 
-def to_model_input_on_device(image: Tensor, input_size: int) -> Tensor:
+def pixel_statistics(device: torch.device) -> Tensor:
+    """Return `PIXEL_MEAN` and `PIXEL_STD` where images are, (2, 3, 1, 1) float32."""
+    return torch.from_numpy(np.stack([PIXEL_MEAN, PIXEL_STD])).to(device)[..., None, None]
+
+
+def to_model_input_on_device(image: Tensor, input_size: int, statistics: Tensor) -> Tensor:
     """Resize, normalise and pad an image where it is; for images that are on a GPU.
 
     Grey levels differ from PIL's by one at most, which rounds once more on the way.
@@ -63,6 +68,7 @@ def to_model_input_on_device(image: Tensor, input_size: int) -> Tensor:
     Args:
         image: (H, W, 3) uint8 RGB.
         input_size: S, side of the square model input in pixels.
+        statistics: of `pixel_statistics` on the image's device.
 
     Returns:
         (1, 3, S, S) float32 on the image's device.
@@ -71,9 +77,7 @@ def to_model_input_on_device(image: Tensor, input_size: int) -> Tensor:
     small = F.interpolate(
         image.permute(2, 0, 1)[None].float(), (height, width), mode="bilinear", antialias=True
     )
-    mean, std = (
-        torch.from_numpy(x).to(image.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_STD)
-    )
+    mean, std = statistics
     normalised = (small.round().clamp(0, 255) - mean) / std
     return F.pad(normalised, (0, input_size - width, 0, input_size - height))
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from mobilesam.cuda_graph import captured
 from mobilesam.model import MobileSAM
 from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
-from mobilesam.resize import to_model_input, to_model_input_on_device
+from mobilesam.resize import pixel_statistics, to_model_input, to_model_input_on_device
 
 CUDA_BATCH_SIZE = 16  # images; more bring no more per second and take memory
 
 Encode = Callable[[Tensor], tuple[Tensor, ...]]
-Decode = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
+Decode = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
 
 class TorchRuntime:
@@ -36,14 +36,16 @@ class TorchRuntime:
         self.precision = str(self._dtype).removeprefix("torch.")
         self.batch_size = CUDA_BATCH_SIZE if is_cuda else 1
         self._input_size = model.sizes.input_size
-        # Prompts stay in float32: pixels would lose their fractions, and they cost nothing.
-        self._prompt_encoder = model.prompt_encoder.to(device)
-        self._encoder = model.image_encoder.to(device, self._dtype)
-        self._decoder = PaddedDecoder(model).to(device, self._dtype).eval()
+        self._statistics = pixel_statistics(device)
+        layout = torch.channels_last if is_cuda else torch.preserve_format
+        self._encoder = model.image_encoder.to(  # type: ignore[call-overload] # says less than it can
+            device, self._dtype, memory_format=layout
+        )
+        self._decoder = PaddedDecoder(model).eval().bring_to(device, self._dtype)
+        self._no_mask = self._decoder.no_mask().to(self._dtype)
         self._encode_one: Encode | None = None
         self._decode_padded: Decode | None = None
         if is_cuda:
-            self._encoder.to(memory_format=torch.channels_last)
             pixels = torch.zeros(1, 3, self._input_size, self._input_size)
             self._encode_one = captured(lambda x: (self._encoder(x),), (self._to_device(pixels),))
             self._decode_padded = captured(self._decoder, self._decoder.example_inputs())
@@ -66,27 +68,24 @@ class TorchRuntime:
         mask_logits: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """See `Runtime`."""
-        tokens, dense = self._prompt_encoder(
-            torch.tensor(points_xy, dtype=torch.float32, device=self.device)[None],
-            torch.tensor(point_kinds, dtype=torch.long, device=self.device)[None],
-            None if mask_logits is None else mask_logits.to(self.device)[None],
-        )
         image = features.to(self.device, self._dtype).permute(0, 2, 3, 1)
-        dense = dense.to(self._dtype).permute(0, 2, 3, 1)
-        tokens = tokens.to(self._dtype)
-        if self._decode_padded and tokens.shape[1] <= PROMPT_TOKENS:
-            if dense.shape != dense[:, :1, :1].shape:  # a mask's; the captured shape has none
-                image, dense = image + dense, torch.zeros_like(dense[:, :1, :1])
-            logits, iou = self._decode_padded(image, dense, *pad(tokens))
+        dense = self._no_mask
+        if mask_logits is not None:
+            # The captured shape has room for one cell, so a mask's are added here.
+            image = image + self._decoder.mask(mask_logits.to(self.device)[None]).to(self._dtype)
+            dense = torch.zeros_like(dense)
+        if self._decode_padded and len(point_kinds) <= PROMPT_TOKENS:
+            prompt = torch.from_numpy(pad(points_xy, point_kinds)).to(self.device)
+            logits, iou = self._decode_padded(image, dense, prompt)
         else:
-            logits, iou = self._decoder(image, dense, tokens)
+            logits, iou = self._decoder.unpadded(image, dense, points_xy, point_kinds)
         return logits[0].float(), iou[0].float()
 
     def _to_input(self, image: NDArray[np.uint8]) -> Tensor:
         if self.device.type == "cpu":
             return to_model_input(image, self._input_size)
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
-        return self._to_device(to_model_input_on_device(pixels, self._input_size))
+        return self._to_device(to_model_input_on_device(pixels, self._input_size, self._statistics))
 
     def _to_device(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device, self._dtype, memory_format=torch.channels_last)

@@ -22,11 +22,17 @@ from mobilesam.checkpoint import find_checkpoint, load_model
 from mobilesam.cuda_graph import captured
 from mobilesam.evaluation import compare, held_out_scenes
 from mobilesam.openvino_graphs import KEPT, load_graphs
-from mobilesam.padded_decoder import ABSENT, OWN_TOKENS, PROMPT_TOKENS, pad
+from mobilesam.padded_decoder import ABSENT, PROMPT_TOKENS, pad
 from mobilesam.prompt_sampling import intersection_over_union
-from mobilesam.resize import to_input_pixels, to_model_input, to_model_input_on_device
+from mobilesam.resize import (
+    pixel_statistics,
+    to_input_pixels,
+    to_model_input,
+    to_model_input_on_device,
+)
 from mobilesam.scenes import generate_scene
 
+STATISTICS = pixel_statistics(torch.device("cpu"))
 CLICK = {"points_xy": [[150, 100]], "point_labels": [1]}
 
 
@@ -137,11 +143,10 @@ def test_a_mask_prompt_gives_the_same_logits(demo_predictor, openvino_predictor,
 
 
 def test_padding_says_which_tokens_are_absent():
-    tokens, bias = pad(torch.ones(1, 2, 8))
-    assert tokens.shape == (1, PROMPT_TOKENS, 8)
-    assert bias.shape == (1, 1, 1, OWN_TOKENS + PROMPT_TOKENS)
-    assert (bias == ABSENT).sum() == PROMPT_TOKENS - 2
-    assert not bias[..., : OWN_TOKENS + 2].any()
+    prompt = pad(np.array([[3.25, 4.5], [5, 6]]), [1, 0])
+    assert prompt.shape == (1, PROMPT_TOKENS, 3)
+    assert prompt[0, :2].tolist() == [[3.25, 4.5, 1], [5, 6, 0]]
+    assert (prompt[0, 2:, 2] == ABSENT).all()
 
 
 def test_openvino_answers_many_threads_as_it_answers_one(openvino_predictor):
@@ -176,7 +181,7 @@ def test_embed_batch_equals_embed(request, name, monkeypatch):
 def test_resizing_on_the_device_equals_pils(size_hw):
     image = np.asarray(Image.fromarray(generate_scene(10_000_000, (200, 300)).image))
     image = np.asarray(Image.fromarray(image).resize(size_hw[::-1]))
-    ours = to_model_input_on_device(torch.from_numpy(image.copy()), 256)
+    ours = to_model_input_on_device(torch.from_numpy(image.copy()), 256, STATISTICS)
     theirs = to_model_input(image, 256)
     assert ours.shape == theirs.shape == (1, 3, 256, 256)
     one_grey_level = 1.001 / 57.12
@@ -188,7 +193,9 @@ def test_resizing_on_the_device_keeps_the_masks(demo_predictor, monkeypatch):
     monkeypatch.setattr(
         other._runtime,
         "_to_input",
-        lambda image: to_model_input_on_device(torch.from_numpy(image), other.input_size),
+        lambda image: to_model_input_on_device(
+            torch.from_numpy(image), other.input_size, STATISTICS
+        ),
     )
     found = compare(other, demo_predictor, held_out_scenes(4))
     assert np.mean(found["click"] + found["box"]) > 0.99
