@@ -1,16 +1,14 @@
-import json
 import math
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recordings import recorded_requests, recording
 
 from backend.errors import LabelingConfigError, PromptError, RequestError
 from backend.labeling_config import parse_labeling_config
 from backend.prompts import Point, Prompt, Rectangle, read_prompts
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 CONFIG = parse_labeling_config(
     """<View><Image name="image" value="$image"/><Image name="other" value="$other"/>
     <BrushLabels name="brush" toName="image,other"><Label value="Cat"/></BrushLabels>
@@ -141,19 +139,12 @@ RECORDED = {
 
 
 def recorded(name):
-    body = json.loads((RECORDINGS / f"{name}.json").read_text())["body"]
+    body = recording(name)["body"]
     context = body["params"]["context"] or {"result": []}  # null: a task was opened, or a batch
     return context["result"], parse_labeling_config(body["label_config"])
 
 
-def recorded_predictions():
-    for path in sorted(RECORDINGS.glob("*.json")):
-        request = json.loads(path.read_text())
-        if isinstance(request, dict) and request.get("path") == "/predict":
-            yield path.stem
-
-
-@pytest.mark.parametrize("name", list(recorded_predictions()))
+@pytest.mark.parametrize("name", recorded_requests("/predict"))
 def test_recorded_request_gives_its_prompts(name):
     assert read_prompts(*recorded(name)) == RECORDED[name]
 

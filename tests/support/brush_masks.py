@@ -1,14 +1,9 @@
 """Masks of all kinds for the brush codec, bit streams written by hand, and what the SDK says."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle
-
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 
 
 def set_pixels(shape, *indices):
@@ -35,22 +30,6 @@ def rgba(mask):
 
 def sdk_mask(rle, height, width, threshold=127):
     return decode_rle(rle).reshape(height, width, 4)[:, :, 3] > threshold
-
-
-def regions_of(name):
-    """All brush regions of a recording, at whatever depth they lie."""
-
-    def walk(node):
-        if isinstance(node, dict):
-            if "rle" in node.get("value", ()):
-                yield node
-            for child in node.values():
-                yield from walk(child)
-        elif isinstance(node, list):
-            for child in node:
-                yield from walk(child)
-
-    return list(walk(json.loads((RECORDINGS / name).read_text())))
 
 
 MASKS = [

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from brush_masks import (
     MASKS,
-    RECORDINGS,
     disc,
     masks_by_runs,
     masks_by_words,
-    regions_of,
     rgba,
     sdk_mask,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
+from recordings import RECORDINGS, brush_regions
 
 from backend import run_edges
 from backend.brush import decode_brush, encode_brush, encoding
@@ -69,10 +68,10 @@ def test_codecs_agree_on_12_megapixels():
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.name for path in RECORDINGS.glob("*.json") if regions_of(path.name))
+    "name", sorted(file.stem for file in RECORDINGS.glob("*.json") if brush_regions(file.stem))
 )
 def test_decode_brush_reads_every_recorded_region_as_the_sdk_does(name):
-    for region in regions_of(name):
+    for region in brush_regions(name):
         rle, shape = region["value"]["rle"], (region["original_height"], region["original_width"])
         mask = decode_brush(rle, *shape)
         np.testing.assert_array_equal(mask, sdk_mask(rle, *shape))

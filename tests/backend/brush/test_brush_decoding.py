@@ -5,10 +5,11 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from brush_masks import disc, noise, regions_of, sdk_mask, streams, to_bytes
+from brush_masks import disc, noise, sdk_mask, streams, to_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle
+from recordings import brush_regions
 
 from backend.brush import decode_brush, encode_brush
 from backend.errors import MaskShapeError, RunLengthError
@@ -76,7 +77,7 @@ def test_decode_brush_reads_runs_and_literals_of_any_field_size(stream, threshol
 
 
 def test_decode_brush_keeps_the_recorded_hole():
-    ring, *_ = regions_of("export_ring.json")
+    ring, *_ = brush_regions("export_ring")
     mask = decode_brush(ring["value"]["rle"], ring["original_height"], ring["original_width"])
     assert mask.sum() == 40_000
     with_holes_filled = np.zeros(mask.shape, np.uint8)
@@ -87,7 +88,7 @@ def test_decode_brush_keeps_the_recorded_hole():
 
 @pytest.mark.parametrize(("threshold", "area_px"), [(127, 2069), (0, 2316)])
 def test_decode_brush_cuts_antialiased_edges_at_the_threshold(threshold, area_px):
-    stroke, _ = regions_of("result_hand_brush_and_erased_mask.json")
+    stroke, _ = brush_regions("result_hand_brush_and_erased_mask")
     rle, shape = stroke["value"]["rle"], (stroke["original_height"], stroke["original_width"])
     assert len(np.unique(decode_rle(rle))) > 100
     assert decode_brush(rle, *shape, threshold=threshold).sum() == area_px
