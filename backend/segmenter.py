@@ -26,7 +26,8 @@ from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import step
 from backend.object_masks import ObjectMasks
 from backend.page.playground import Playground
-from backend.prompts import Prompt, read_prompts
+from backend.prompt_regions import read_prompts
+from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import MEGABYTE, Settings
 from backend.workers import Urgency
