@@ -4,14 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from brush_masks import (
-    MASKS,
-    disc,
-    masks_by_runs,
-    masks_by_words,
-    rgba,
-    sdk_mask,
-)
+from brush_masks import MASKS, disc, masks_by_runs, masks_by_words, rgba, sdk_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
