@@ -11,8 +11,6 @@ from backend.segmenter import Segmenter
 from backend.settings import Settings
 
 IMAGE_HW = (90, 120)
-
-
 PREDICTS = recorded_requests("/predict")
 PROMPTED = [
     name

@@ -23,8 +23,6 @@ CONFIG = """
 
 
 SIZE_HW = (100, 200)
-
-
 DEADLINE_S = 10
 
 

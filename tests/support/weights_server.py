@@ -12,11 +12,7 @@ from mobilesam.download import WeightsFile, download
 from mobilesam.errors import DownloadError
 
 PAYLOAD = hashlib.shake_256(b"weights").digest(300_000)
-
-
 SHA256 = hashlib.sha256(PAYLOAD).hexdigest()
-
-
 THIRD = 100_000
 
 

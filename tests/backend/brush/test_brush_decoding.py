@@ -15,8 +15,6 @@ from backend.brush import decode_brush, encode_brush
 from backend.errors import MaskShapeError, RunLengthError
 
 FOUR = [1, 2, 3, 4]
-
-
 DAMAGED = [
     pytest.param(None, "expected a list of ints 0-255, got NoneType", id="none"),
     pytest.param("AAAA", "expected a list of ints 0-255, got str", id="text"),

@@ -28,8 +28,6 @@ def test_negative_click_alone_refines_a_rectangle_too(segmenter, predictor):
 
 
 FIRST, SECOND, OFF = click(20, 20), click(25, 20), click(15, 20, positive=False)
-
-
 DISC_PX = np.count_nonzero(np.hypot(*np.mgrid[-20:21, -20:21]) < 20)  # of one click's mask
 
 

@@ -42,8 +42,6 @@ def test_unknown_label_is_refused_before_any_image_is_fetched(segmenter, files):
 
 
 POLYGONS = '<PolygonLabels name="outline" toName="img"><Label value="A"/></PolygonLabels></View>'
-
-
 WITH_POLYGONS = CONFIG.replace("</View>", POLYGONS)
 
 
