@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.brush.layout import CHANNELS, HEADER_BITS, KIND_BITS, VALUE_BITS
-from backend.errors import MaskShapeError, RunLengthError
+from backend.errors import RunLengthError
+from backend.mask_shape import require_size
 
 HEADER_BYTES = 7
 
@@ -35,11 +36,7 @@ def decode_brush(
             number of values than height * width * 4. Nothing of the mask's size is allocated
             before this is known.
     """
-    if height < 1 or width < 1:
-        raise MaskShapeError(
-            f"a mask of height {height} and width {width} has no pixels",
-            remedy="give the region's original_height and original_width",
-        )
+    require_size(height, width)
     data = _as_bytes(rle)
     sizes = _read_header(data, height, width)
     spans = _read_spans(data, sizes, height * width * CHANNELS)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backend.brush.layout import CHANNELS, HEADER_BITS, KIND_BITS, VALUE_BITS
 from backend.errors import MaskShapeError
+from backend.mask_shape import require_mask
 from backend.run_edges import run_edges
 
 MAX_VALUES = 2**32 - 1
@@ -90,11 +91,7 @@ class _Records(NamedTuple):
 
 
 def _check_mask(mask: NDArray[np.bool_]) -> None:
-    remedy = "give an (H, W) array of bool, such as logits > 0"
-    if mask.dtype != np.bool_:
-        raise MaskShapeError(f"a mask of {mask.dtype} is not one of bool", remedy=remedy)
-    if mask.ndim != 2 or mask.size == 0:
-        raise MaskShapeError(f"a mask of shape {mask.shape} is not (H, W)", remedy=remedy)
+    require_mask(mask)
     if mask.size * CHANNELS > MAX_VALUES:
         raise MaskShapeError(
             f"a mask of shape {mask.shape} has {mask.size * CHANNELS} RGBA values, "
