@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prompting import CONFIG, point, recorded, rectangle
 
@@ -77,7 +77,6 @@ def test_turned_rectangle_outside_the_image_is_refused():
     assert caught.value.reason == "Rectangle lies outside the image"
 
 
-@settings(deadline=None)
 @given(
     corner=st.tuples(st.floats(30, 70), st.floats(45, 55)),  # whichever way it turns, on the image
     sides=st.tuples(st.floats(1, 20), st.floats(1, 20)),

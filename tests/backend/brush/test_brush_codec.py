@@ -28,7 +28,7 @@ def test_decode_brush_reads_what_the_sdk_writes(mask):
     np.testing.assert_array_equal(decode_brush(from_mask, *mask.shape), mask)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(masks_by_runs())
 def test_codecs_agree_on_runs_of_any_length(mask):
     rle = encode_brush(mask)
@@ -39,7 +39,7 @@ def test_codecs_agree_on_runs_of_any_length(mask):
     np.testing.assert_array_equal(decode_brush(sdk_rle, *mask.shape), mask)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(masks_by_words(), st.sampled_from([64, 128, 2**16]), st.sampled_from([2, 4, 2**15]))
 def test_codecs_agree_wherever_words_repeat_and_blocks_and_pieces_end(mask, block_px, runs):
     with (

@@ -66,7 +66,7 @@ DAMAGED = [
 ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(streams(), st.integers(0, 254))
 def test_decode_brush_reads_runs_and_literals_of_any_field_size(stream, threshold):
     rle, pixels = stream
