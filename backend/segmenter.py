@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cleaning import Cleaning
-from backend.click_logits import ClickLogits
+from backend.earlier_clicks.click_logits import ClickLogits
+from backend.earlier_clicks.last_objects import LastObjects
 from backend.embeddings.cache import EmbeddingCache
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
@@ -20,7 +21,6 @@ from backend.errors import RequestError, RequestTooLargeError
 from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
-from backend.last_objects import LastObjects
 from backend.monitoring.activity import Activity
 from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import step

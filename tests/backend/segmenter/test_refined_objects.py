@@ -117,7 +117,7 @@ def test_negative_click_without_an_object_is_explained(segmenter, elsewhere):
 
 
 def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
-    monkeypatch.setattr("backend.last_objects.REMEMBERED_FOR_S", 0)
+    monkeypatch.setattr("backend.earlier_clicks.last_objects.REMEMBERED_FOR_S", 0)
     predict(segmenter, click(20, 20))
     with pytest.raises(PromptError, match="only negative points"):
         predict(segmenter, click(25, 20, positive=False))

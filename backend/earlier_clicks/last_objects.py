@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
+from backend.earlier_clicks.shared_notes import SharedNotes, opened, sealed
 from backend.errors import PromptError
 from backend.prompts import Point, Prompt, Rectangle
 from backend.recent import RecentMap
-from backend.shared_notes import SharedNotes, opened, sealed
 
 OBJECTS_REMEMBERED = 10_000  # under 1 kB each
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
