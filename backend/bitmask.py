@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backend.errors import BitmaskError, MaskShapeError
+from backend.mask_shape import require_mask, require_size
 
 PREFIX = "data:image/png;base64,"
 # The largest canvas that Chromium makes, so the largest that the editor can draw on.
@@ -37,11 +38,7 @@ def encode_bitmask(mask: NDArray[np.bool_]) -> str:
     Raises:
         MaskShapeError: the mask is not 2-D, not bool, has a side of 0, or more than 2 ** 28 pixels.
     """
-    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
-        raise MaskShapeError(
-            f"a mask of {mask.dtype} and shape {mask.shape} is not an (H, W) array of bool",
-            remedy="give one, such as logits > 0",
-        )
+    require_mask(mask)
     _check_pixels(*mask.shape)
     pixels = np.zeros((*mask.shape, 4), np.uint8)
     np.multiply(mask, 255, out=pixels[:, :, 3], dtype=np.uint8)
@@ -70,11 +67,7 @@ def decode_bitmask(
         BitmaskError: not the data URL of a PNG, one that is cut short or damaged, or one of
             another size. Nothing is decompressed before its size is known to be the region's.
     """
-    if height < 1 or width < 1:
-        raise MaskShapeError(
-            f"a mask of height {height} and width {width} has no pixels",
-            remedy="give the region's original_height and original_width",
-        )
+    require_size(height, width)
     _check_pixels(height, width)
     data = _png(image_data_url)
     try:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cleaning import Cleaning
-from backend.click_logits import ClickLogits
+from backend.earlier_clicks.click_logits import ClickLogits
 from backend.embeddings.cache import EmbeddingKey
 from backend.monitoring.step_times import step
 from mobilesam import Embedding, MaskRuns, ObjectPrompt, Predictor, predict_refined

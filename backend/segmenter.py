@@ -9,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cleaning import Cleaning
-from backend.click_logits import ClickLogits
+from backend.earlier_clicks.click_logits import ClickLogits
+from backend.earlier_clicks.last_objects import LastObjects
 from backend.embeddings.cache import EmbeddingCache
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
 from backend.embeddings.stored_embeddings import StoredEmbeddings
 from backend.embeddings.task_images import TaskImages
 from backend.embeddings.upcoming_tasks import UpcomingTasks
-from backend.errors import PromptError, RequestError, RequestTooLargeError
+from backend.errors import RequestError, RequestTooLargeError
 from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
-from backend.last_objects import LastObjects, ObjectKey
 from backend.monitoring.activity import Activity
 from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import step
 from backend.object_masks import ObjectMasks
 from backend.page.playground import Playground
-from backend.prompts import Prompt, read_prompts
+from backend.prompt_regions import read_prompts
+from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import MEGABYTE, Settings
 from backend.workers import Urgency
@@ -272,7 +273,7 @@ class Segmenter:
     ) -> tuple[NDArray[np.bool_] | MaskRuns, float]:
         """Return the mask (H, W) of a prompt, cleaned as the settings say, and its score."""
         key = (project, task["id"], prompt.to_name, prompt.item_index, prompt.labels)
-        prompt = self._completed(key, prompt)
+        prompt = self._last_objects.completed(key, prompt)
         image_key, embedding = self._images.embedding(
             task, config.images[prompt.to_name], prompt.item_index, project
         )
@@ -283,29 +284,6 @@ class Segmenter:
         return self._masks.segment(
             image_key, embedding, object_prompt, runs_will_do=control.output == "brush"
         )
-
-    def _completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
-        """Return a prompt that says what the object is, and remember it if it does so by itself.
-
-        Negative points alone are added to the last object, and are not remembered with it: Label
-        Studio sends those that are still on the page again. It does not say who clicks: two
-        annotators on one task share its last object.
-
-        Raises:
-            PromptError: only negative points, and no object that they could refine.
-        """
-        if not prompt.needs_last_object:
-            self._last_objects.put(key, prompt)
-            return prompt
-        last = self._last_objects.get(key)
-        if last is None:
-            raise PromptError(
-                f"task {key[1]} has only negative points with the labels {list(key[4])}, "
-                "and no object of these labels to take them from",
-                remedy="click on the object first, then off it",
-                reason="Negative points need an object: click on it first",
-            )
-        return prompt.refining(last)
 
 
 def _check_count(what: str, count: int, most: int, variable: str) -> None:

@@ -14,7 +14,8 @@ from backend.fetching.transport import (
     on_one_line,
     without_secrets,
 )
-from backend.label_studio.client import SHORT_LIVED, LabelStudio
+from backend.label_studio.authorization import SHORT_LIVED
+from backend.label_studio.client import LabelStudio
 
 VERSION_TIMEOUT_S = 10.0
 WHOAMI = "/api/current-user/whoami"
@@ -34,7 +35,7 @@ def read_version(server: LabelStudio) -> str:
             return release
         said = f"404 to {WHOAMI}"
     except TransportError as error:
-        raise server.unreachable(error) from None
+        raise server.faults.unreachable(error) from None
     except BodyTooLargeError:
         said = "a long page in place of its version"
     except (ValueError, TypeError, LookupError):

@@ -132,9 +132,9 @@ class ImageLoader:
                 if renewed != sent:
                     answer = self._get(url, server.reach, deadline, {"Authorization": renewed})
         except TransportError as error:
-            raise server.unreachable(error) from None
+            raise server.faults.unreachable(error) from None
         if answer.status == 401:
-            raise server.refused(answer)
+            raise server.faults.refused(answer)
         return answer
 
     def _get(self, url: str, reach: Reach, deadline: Deadline, headers: dict[str, str]) -> Answer:

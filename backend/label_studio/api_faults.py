@@ -72,14 +72,14 @@ def explained(server: "LabelStudio", task: str) -> Iterator[None]:
         status = error.status_code or 0
         detail = on_one_line(refusal_detail(error.body))
         if status == HTTPStatus.UNAUTHORIZED:
-            raise server.refused(Answer(status, {}, _as_bytes(error.body))) from error
+            raise server.faults.refused(Answer(status, {}, _as_bytes(error.body))) from error
         raise LabelStudioError(
             f"Label Studio at {without_secrets(server.url)} answered {status} "
             f"({detail}) when asked to {task}",
             remedy=refusal_remedy(status, detail),
         ) from error
     except (httpx.HTTPError, TransportError, BodyTooLargeError) as error:
-        raise server.unreachable(f"did not {task} ({error})") from error
+        raise server.faults.unreachable(f"did not {task} ({error})") from error
 
 
 def refusal_detail(body: Any) -> str:

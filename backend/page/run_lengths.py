@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.brush import run_edges
 from backend.errors import RunLengthError
+from backend.run_edges import run_edges
 from mobilesam import MaskRuns
 
 

@@ -1,9 +1,7 @@
 """The bitmask codec against a real recording, the browser's ways of writing, and damage."""
 
 import io
-import json
 from base64 import b64decode, b64encode
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
+from recordings import recording
 
 from backend.bitmask import MAX_PIXELS, PREFIX, decode_bitmask, encode_bitmask
 from backend.errors import BitmaskError, MaskShapeError
 
-RECORDING = Path(__file__).parents[1] / "golden" / "label_studio" / "answer_bitmask.json"
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
 
 
@@ -35,7 +33,7 @@ def test_decode_bitmask_inverts_encode_bitmask(mask):
 
 
 def test_bitmask_is_what_the_editor_accepted_and_stored():
-    [region] = json.loads(RECORDING.read_text())["results"][0]["result"]
+    [region] = recording("answer_bitmask")["results"][0]["result"]
     stored = region["value"]["imageDataURL"]
     mask = decode_bitmask(stored, region["original_height"], region["original_width"])
     y, x = np.ogrid[:576, :768]

@@ -7,7 +7,7 @@ import pytest
 from backend.errors import LabelingConfigError, PromptError
 from backend.label_studio.projects import LABELING_CONFIG, key_point
 from backend.labeling_config import parse_labeling_config
-from backend.prompts import read_prompts
+from backend.prompt_regions import read_prompts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "labeling-configs.md").read_text()
 REPEATER = """<View><Repeater on="$images" indexFlag="{{idx}}">

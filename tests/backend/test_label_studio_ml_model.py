@@ -1,6 +1,5 @@
 """`backend.label_studio_ml_model` in label-studio-ml from the registry, as docs/ starts it."""
 
-import json
 import os
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from fake_label_studio import FakeLabelStudio
+from recordings import recording
 
 from backend.brush import decode_brush
 from backend.demo.child_process import ChildProcess, free_port
@@ -20,7 +20,6 @@ from mobilesam.scenes import generate_scene
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "label-studio-ml.md").read_text()
-RECORDINGS = ROOT / "tests" / "golden" / "label_studio"
 PACKAGES = re.search(r"pip install (label-studio-ml==.*)", PAGE)[1].split()
 INIT, START = re.findall(r"^label-studio-ml (?:init|start) .*", PAGE, re.MULTILINE)
 START_TIMEOUT_S = 120
@@ -84,7 +83,7 @@ def predict(service, regions, *, image="/data/upload/1/scene.png", label_config=
 @pytest.fixture(scope="module")
 def connected(service):
     """The service after Label Studio's /setup for a project, and another one's after it."""
-    setup = json.loads((RECORDINGS / "setup.json").read_text())["body"]
+    setup = recording("setup")["body"]
     for project, schema in (("1.1795350403", LABELING_CONFIG), ("2.5", setup["schema"])):
         body = setup | {"project": project, "schema": schema}
         answer = requests.post(f"{service}/setup", json=body, timeout=60)

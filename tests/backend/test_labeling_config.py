@@ -1,7 +1,5 @@
-import json
-from pathlib import Path
-
 import pytest
+from recordings import recording
 
 from backend.errors import LabelingConfigError
 from backend.labeling_config import (
@@ -12,7 +10,6 @@ from backend.labeling_config import (
     parse_labeling_config,
 )
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 LABELS = '<Label value="Cat"/><Label value="Dog"/>'
 IMAGE = '<Image name="image" value="$image"/>'
 BROKEN_NAME = '<Image name="a&#10;b" value="$image"/>'
@@ -27,8 +24,7 @@ def parse(*tags):
 
 
 def recorded(name):
-    request = json.loads((RECORDINGS / f"{name}.json").read_text())
-    return parse_labeling_config(request["body"]["label_config"])
+    return parse_labeling_config(recording(name)["body"]["label_config"])
 
 
 def smart_names(config):
@@ -40,7 +36,7 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
 
 
 @pytest.mark.parametrize(
-    ("recording", "image", "prompt_controls", "mask_control", "outputs"),
+    ("name", "image", "prompt_controls", "mask_control", "outputs"),
     [
         pytest.param(
             "kp_1_positive",
@@ -84,8 +80,8 @@ def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
         ),
     ],
 )
-def test_recorded_config_is_read(recording, image, prompt_controls, mask_control, outputs):
-    config = recorded(recording)
+def test_recorded_config_is_read(name, image, prompt_controls, mask_control, outputs):
+    config = recorded(name)
     assert config.images == {"image": image}
     assert smart_names(config) == prompt_controls
     assert config.mask_controls[0] == mask_control

@@ -1,9 +1,9 @@
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from recordings import recording
 
 from backend.bitmask import decode_bitmask
 from backend.brush import decode_brush
@@ -13,12 +13,7 @@ from backend.prompts import Point, Prompt
 from backend.regions import mask_regions
 from mobilesam.masks import find_runs
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 CLICK = (Point(50.0, 40.0, is_positive=True),)
-
-
-def recording(name):
-    return json.loads((RECORDINGS / f"{name}.json").read_text())
 
 
 def answer(name, prompt, mask=None, score=0.9):

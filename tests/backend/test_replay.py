@@ -1,10 +1,8 @@
 """Every /predict that a real Label Studio sent, answered from end to end with a fake model."""
 
-import json
-from pathlib import Path
-
 import pytest
 from fake_model import png
+from recordings import recorded_requests, recording
 
 from backend.app import create_app
 from backend.brush import decode_brush
@@ -12,29 +10,17 @@ from backend.fetching.images import ImageLoader
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 IMAGE_HW = (90, 120)
-
-
-def recordings(path):
-    found = []
-    for file in sorted(RECORDINGS.glob("*.json")):
-        content = json.loads(file.read_text())
-        if isinstance(content, dict) and content.get("path") == path:
-            found.append(pytest.param(content, id=file.stem))
-    return found
-
-
-PREDICTS = recordings("/predict")
+PREDICTS = recorded_requests("/predict")
 PROMPTED = [
-    param
-    for param in PREDICTS
-    if ((param.values[0]["body"]["params"] or {}).get("context") or {}).get("result")
+    name
+    for name, request in PREDICTS.items()
+    if ((request["body"]["params"] or {}).get("context") or {}).get("result")
 ]
 
 
-def sent_size_hw(recording):
-    region = recording["body"]["params"]["context"]["result"][0]
+def sent_size_hw(request):
+    region = request["body"]["params"]["context"]["result"][0]
     return region["original_height"], region["original_width"]
 
 
@@ -63,17 +49,18 @@ def test_recordings_are_there():
     assert len(PROMPTED) >= 20
 
 
-@pytest.mark.parametrize("recording", PROMPTED)
-def test_recorded_prompt_gets_a_mask_at_its_place(client, predictor, fetched, recording):
+@pytest.mark.parametrize("name", PROMPTED)
+def test_recorded_prompt_gets_a_mask_at_its_place(client, predictor, fetched, name):
+    request = recording(name)
     addresses, size_hw = fetched
-    size_hw[0] = height, width = sent_size_hw(recording)
-    response = client.post(recording["path"], json=recording["body"])
+    size_hw[0] = height, width = sent_size_hw(request)
+    response = client.post(request["path"], json=request["body"])
     assert response.status_code == 200, response.text
     (prediction,) = response.json["results"]
     assert prediction["model_version"] == "fake-1"
     assert prediction["score"] == 0.75
 
-    sent = recording["body"]["params"]["context"]["result"]
+    sent = request["body"]["params"]["context"]["result"]
     masks = [region for region in prediction["result"] if "rle" in region["value"]]
     assert len(masks) == len(predictor.answered) > 0
     assert len({region["id"] for region in masks}) == len(masks)
@@ -87,34 +74,32 @@ def test_recorded_prompt_gets_a_mask_at_its_place(client, predictor, fetched, re
         x, y = points[0] if points else ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         assert mask[int(y), int(x)]
     item_index = sent[-1].get("item_index", 0)
-    value = next(iter(recording["body"]["tasks"][0]["data"].values()))
+    value = next(iter(request["body"]["tasks"][0]["data"].values()))
     assert addresses == [value[item_index] if isinstance(value, list) else value]
 
 
-@pytest.mark.parametrize("recording", PROMPTED)
-def test_recorded_prompt_sent_twice_runs_one_encode_and_one_fetch(
-    client, predictor, fetched, recording
-):
+@pytest.mark.parametrize("name", PROMPTED)
+def test_recorded_prompt_sent_twice_runs_one_encode_and_one_fetch(client, predictor, fetched, name):
+    request = recording(name)
     addresses, _ = fetched
     for _ in range(2):
-        assert client.post(recording["path"], json=recording["body"]).status_code == 200
+        assert client.post(request["path"], json=request["body"]).status_code == 200
     assert len(predictor.embedded) == 1
     assert len(addresses) == 1
 
 
-@pytest.mark.parametrize(
-    "recording", [param for param in PREDICTS if param.id.startswith("predict_")]
-)
-def test_recorded_request_without_prompt_stores_nothing(client, recording):
-    response = client.post(recording["path"], json=recording["body"])
+@pytest.mark.parametrize("name", [name for name in PREDICTS if name.startswith("predict_")])
+def test_recorded_request_without_prompt_stores_nothing(client, name):
+    request = recording(name)
+    response = client.post(request["path"], json=request["body"])
     assert response.json == {"results": []}
 
 
 def test_opened_task_is_embedded_before_its_first_click(client, predictor):
-    opened = json.loads((RECORDINGS / "predict_open_task.json").read_text())
+    opened = recording("predict_open_task")
     client.post("/predict", json=opened["body"])
     assert predictor.has_embedded.wait(10)
-    click = json.loads((RECORDINGS / "kp_1_positive.json").read_text())["body"]
+    click = recording("kp_1_positive")["body"]
     click["tasks"], click["project"] = opened["body"]["tasks"], opened["body"]["project"]
     assert client.post("/predict", json=click).status_code == 200
     assert len(predictor.embedded) == 1
@@ -129,32 +114,33 @@ def test_recorded_clicks_on_one_object_take_its_mask_along(client, predictor):
         "kp_other_label",
         "kp_after_accept",
     ):
-        recording = json.loads((RECORDINGS / f"{name}.json").read_text())
-        assert client.post("/predict", json=recording["body"]).status_code == 200
+        assert client.post("/predict", json=recording(name)["body"]).status_code == 200
     assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 3, 1, 1]
     assert [mask is not None for mask in predictor.previous] == [False, True, True, False, False]
 
 
 def test_interactive_call_with_nothing_to_do_gets_an_empty_result(client):
-    recording = json.loads((RECORDINGS / "kp_empty_result.json").read_text())
-    (prediction,) = client.post("/predict", json=recording["body"]).json["results"]
+    request = recording("kp_empty_result")
+    (prediction,) = client.post("/predict", json=request["body"]).json["results"]
     assert prediction["result"] == []
 
 
-@pytest.mark.parametrize("recording", recordings("/setup"))
-def test_recorded_setup_answers_the_version_of_predictions(client, recording):
-    response = client.post("/setup", json=recording["body"])
+@pytest.mark.parametrize("name", recorded_requests("/setup"))
+def test_recorded_setup_answers_the_version_of_predictions(client, name):
+    request = recording(name)
+    response = client.post("/setup", json=request["body"])
     assert response.json == {"model_version": "fake-1"}
 
 
-@pytest.mark.parametrize("recording", recordings("/webhook"))
-def test_recorded_webhook_is_taken(client, recording):
-    assert client.post("/webhook", json=recording["body"]).status_code == 200
+@pytest.mark.parametrize("name", recorded_requests("/webhook"))
+def test_recorded_webhook_is_taken(client, name):
+    request = recording(name)
+    assert client.post("/webhook", json=request["body"]).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health", "/versions"])
 def test_recorded_get_is_answered(client, path):
-    (param,) = recordings(path)
-    response = client.get(path, headers=param.values[0]["headers"])
+    (request,) = recorded_requests(path).values()
+    response = client.get(path, headers=request["headers"])
     assert response.status_code == 200
     assert response.is_json

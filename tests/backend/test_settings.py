@@ -7,7 +7,13 @@ from backend import server
 from backend.demo.run import BackendServer
 from backend.errors import SettingsError
 from backend.fetching.addresses import parse_allowed_hosts
-from backend.settings import Settings
+from backend.settings import PRECISIONS, RUNTIMES, Settings
+from mobilesam import runtime
+
+
+def test_runtimes_and_precisions_are_the_model_s():
+    assert RUNTIMES == runtime.RUNTIMES
+    assert PRECISIONS == runtime.PRECISIONS
 
 
 def test_settings_have_defaults_for_everything():

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_label_studio import PERSONAL, FakeLabelStudio, Host
+from fake_label_studio import PERSONAL, Host
 from fake_model import FakePredictor, png
 
 from backend.app import create_app
@@ -232,12 +232,6 @@ CAUSES = {
     "MOBILESAM_CACHE_MB='lots'": wrong_setting,
     "the GPU's memory is full": full_gpu,
 }
-
-
-@pytest.fixture
-def label_studio():
-    with FakeLabelStudio().running() as server:
-        yield server
 
 
 def cause_of(line):

@@ -5,19 +5,18 @@ import gzip
 import json
 import re
 import resource
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fuzzed_service import example_settings
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from recordings import recorded_requests
 
-RECORDINGS = Path(__file__).parents[1] / "golden" / "label_studio"
 REQUESTS = {
-    file.stem: (content["path"], content["body"])
-    for file in sorted(RECORDINGS.glob("*.json"))
-    if isinstance(content := json.loads(file.read_text()), dict) and content.get("body")
+    name: (request["path"], request["body"])
+    for name, request in recorded_requests().items()
+    if request.get("body")
 }
 IN_FIXTURE = settings(
     **example_settings(300), suppress_health_check=[HealthCheck.function_scoped_fixture]

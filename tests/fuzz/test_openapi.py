@@ -1,6 +1,5 @@
 """docs/openapi.yaml says what the service does: its routes, its errors, and what was recorded."""
 
-import json
 import re
 from pathlib import Path
 
@@ -8,21 +7,14 @@ import jsonschema
 import pytest
 import schemathesis
 import yaml
+from recordings import recorded_requests, recording
 
 from backend import errors
 from backend.errors import BackendError, SettingsError
 
 ROOT = Path(__file__).parents[2]
-RECORDINGS = ROOT / "tests" / "golden" / "label_studio"
 DOCUMENT = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())
 API = schemathesis.openapi.from_dict(DOCUMENT)
-
-
-def recordings():
-    for file in sorted(RECORDINGS.glob("*.json")):
-        content = json.loads(file.read_text())
-        if isinstance(content, dict) and "path" in content:
-            yield pytest.param(content, id=file.stem)
 
 
 def resolved(node):
@@ -74,15 +66,16 @@ def test_document_is_openapi_and_all_its_references_lead_somewhere():
     API.validate()
 
 
-@pytest.mark.parametrize("recording", [*recordings()])
-def test_recorded_request_and_its_answer_are_as_described(service, recording):
-    operation = API[recording["path"]][recording["method"]]
+@pytest.mark.parametrize("name", recorded_requests())
+def test_recorded_request_and_its_answer_are_as_described(service, name):
+    request = recording(name)
+    operation = API[request["path"]][request["method"]]
     body = {}
-    if recording["body"] is not None:
+    if request["body"] is not None:
         described = operation.definition.raw["requestBody"]["content"]["application/json"]
-        jsonschema.validate(recording["body"], {**DOCUMENT, **described["schema"]})
-        body = {"body": recording["body"], "media_type": "application/json"}
-    case = operation.Case(method=recording["method"], **body)
+        jsonschema.validate(request["body"], {**DOCUMENT, **described["schema"]})
+        body = {"body": request["body"], "media_type": "application/json"}
+    case = operation.Case(method=request["method"], **body)
     response = case.call(app=service.app)
     assert response.status_code == 200
     case.validate_response(response)

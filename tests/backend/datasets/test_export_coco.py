@@ -3,20 +3,19 @@
 import json
 from base64 import b64encode
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import supervision
 from fake_model import png
 from pycocotools.coco import COCO
+from recordings import RECORDINGS, recording
 from torchvision.datasets import CocoDetection
 
 from backend.brush import encode_brush
 from backend.cli import main
 from backend.datasets import conversion
 
-RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 RING = RECORDINGS / "export_ring.json"
 SIZE_HW = (40, 60)
 PICTURE = f"data:image/png;base64,{b64encode(png(*SIZE_HW)).decode()}"
@@ -237,7 +236,7 @@ def test_image_that_a_task_lacks_does_not_hide_its_other_one(tmp_path, capsys):
 
 
 def test_leftover_clicks_of_smart_tools_are_noted_and_not_exported(tmp_path, capsys):
-    body = json.loads((RECORDINGS / "kp_empty_result.json").read_text())["body"]
+    body = recording("kp_empty_result")["body"]
     _, content = export(tmp_path, saved(tmp_path, *body["tasks"]), "--alpha", 127)
     assert content["annotations"] == []
     assert "1 clicks of smart tools that were saved" in capsys.readouterr().err

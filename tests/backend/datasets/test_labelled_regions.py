@@ -1,12 +1,8 @@
-import json
-from pathlib import Path
-
 import pytest
+from recordings import recording
 
 from backend.datasets.labelled_regions import LabelledRegion, read_regions
 from backend.errors import RegionError
-
-RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 
 RECTANGLE = {
     "id": "a",
@@ -20,7 +16,7 @@ RECTANGLE = {
 
 
 def recorded(name):
-    tasks = json.loads((RECORDINGS / f"{name}.json").read_text())
+    tasks = recording(name)
     return [list(read_regions(task["annotations"][0]["result"])) for task in tasks]
 
 
@@ -45,7 +41,7 @@ def test_score_of_a_region_is_kept():
 
 
 def test_click_that_was_saved_with_the_annotation_is_a_prompt():
-    body = json.loads((RECORDINGS / "kp_empty_result.json").read_text())["body"]
+    body = recording("kp_empty_result")["body"]
     [point] = read_regions(body["tasks"][0]["annotations"][0]["result"])
     assert point.is_prompt
 

@@ -1,17 +1,15 @@
 import json
 from contextlib import closing
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fake_label_studio import Host, error
+from recordings import RECORDINGS
 
 from backend.datasets.labelled_regions import read_regions
 from backend.datasets.labelled_tasks import ExportFile, LabelledTask, ProjectTasks
 from backend.errors import DatasetError, LabelStudioError
 from backend.label_studio.client import LabelStudio
-
-RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 
 PROJECT = (
     b'{"id": 7, "created_at": "2026-11-22T12:26:43Z", "label_config": "<View/>", "task_number": 7}'

@@ -1,19 +1,17 @@
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_masks
+from recordings import recording
 
 from backend.brush import encode_brush
 from backend.datasets.labelled_regions import read_regions
 from backend.datasets.region_shapes import key_point_xy, region_ring, region_rle, rings_rle
 from backend.errors import MaskError, RegionError
 
-RECORDINGS = Path(__file__).parents[2] / "golden" / "label_studio"
 SIZE_HW = (40, 60)
 
 
@@ -40,7 +38,7 @@ def mask_of(found, alpha=127):
 
 def test_ring_keeps_its_hole_and_its_second_part():
     """The region of which Label Studio's own export makes two and fills the hole."""
-    task = json.loads((RECORDINGS / "export_ring.json").read_text())[0]
+    task = recording("export_ring")[0]
     [ring] = read_regions(task["annotations"][0]["result"])
     mask = mask_of(ring)
     assert mask.sum() == 40_000
@@ -52,7 +50,7 @@ def test_ring_keeps_its_hole_and_its_second_part():
     [pytest.param(127, 2069, id="middle-of-the-edge"), pytest.param(0, 2316, id="whole-edge")],
 )
 def test_antialiased_stroke_is_cut_at_alpha(alpha, pixels):
-    results = json.loads((RECORDINGS / "result_hand_brush_and_erased_mask.json").read_text())
+    results = recording("result_hand_brush_and_erased_mask")
     stroke, _erased = read_regions(results)
     assert mask_of(stroke, alpha).sum() == pixels
 

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import last_objects
-from backend.last_objects import LastObjects
+from backend.earlier_clicks import last_objects
+from backend.earlier_clicks.last_objects import LastObjects
+from backend.earlier_clicks.shared_notes import SEAL_BYTES, sealed
 from backend.prompts import Point, Prompt, Rectangle
-from backend.shared_notes import SEAL_BYTES, sealed
 
 KEY = ("7.1", 4, "image", None, ("Car",))
 CLICK = Prompt("image", None, ("Car",), 0.0, points=(Point(12.3456789012345, 50.0, True),))

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
+from backend.earlier_clicks.shared_notes import SharedNotes, opened, sealed
+from backend.errors import PromptError
 from backend.prompts import Point, Prompt, Rectangle
 from backend.recent import RecentMap
-from backend.shared_notes import SharedNotes, opened, sealed
 
 OBJECTS_REMEMBERED = 10_000  # under 1 kB each
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
@@ -33,6 +34,30 @@ class LastObjects:
     def __init__(self, shared: SharedNotes | None) -> None:
         self._own: RecentMap[ObjectKey, tuple[Prompt, bool]] = RecentMap(OBJECTS_REMEMBERED)
         self._shared = shared
+
+    def completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:
+        """Return a prompt that says what the object is, and remember it if it does so by itself.
+
+        Negative points alone are added to the last object, and are not remembered with it: Label
+        Studio sends those that are still on the page again. It does not say who clicks: two
+        annotators on one task share its last object.
+
+        Raises:
+            PromptError: only negative points, and no object that they could refine.
+        """
+        if not prompt.needs_last_object:
+            self.put(key, prompt)
+            return prompt
+        last = self.get(key)
+        if last is None:
+            _, task_id, _, _, labels = key
+            raise PromptError(
+                f"task {task_id} has only negative points with the labels {list(labels)}, "
+                "and no object of these labels to take them from",
+                remedy="click on the object first, then off it",
+                reason="Negative points need an object: click on it first",
+            )
+        return prompt.refining(last)
 
     def put(self, key: ObjectKey, prompt: Prompt) -> None:
         """Remember an object for a while, in place of an earlier one."""

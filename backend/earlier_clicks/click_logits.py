@@ -11,9 +11,9 @@ from dataclasses import astuple
 import numpy as np
 import orjson
 
+from backend.earlier_clicks.shared_notes import SharedNotes, opened, sealed
 from backend.embeddings.cache import EmbeddingKey
 from backend.recent import RecentMap
-from backend.shared_notes import SharedNotes, opened, sealed
 from mobilesam import Logits, ObjectPrompt
 
 LOGITS_KEPT = 256  # 131 kB each: 34 MB

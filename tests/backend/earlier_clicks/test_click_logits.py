@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from backend import click_logits
-from backend.click_logits import LOGITS_KEPT, ClickLogits
+from backend.earlier_clicks import click_logits
+from backend.earlier_clicks.click_logits import LOGITS_KEPT, ClickLogits
 from backend.embeddings.cache import EmbeddingKey
 from mobilesam import ObjectPrompt
 

@@ -12,6 +12,7 @@ from backend.settings import Settings
 
 IMAGE = b"the bytes of a picture"
 PROJECT = "1.1795350403"
+LOOPBACK = "127.0.0.1,localhost"  # where the image host of these tests is
 
 
 @pytest.fixture
@@ -26,14 +27,11 @@ def image_host():
         yield server
 
 
-def fetch(uri, *, setup=(None, None), task_id=4, **settings):
-    """Fetch with these settings, after a /setup with this hostname and access token.
-
-    The image host of these tests is on loopback.
-    """
-    settings = Settings(allow_hosts=parse_allowed_hosts("127.0.0.1,localhost"), **settings)
+def fetch(uri, *, allow=LOOPBACK, setup=(None, None), sender=None, task_id=4, **settings):
+    """Fetch with these settings, after a /setup with this hostname and access token."""
+    settings = Settings(allow_hosts=parse_allowed_hosts(allow), **settings)
     connections = Connections(settings)
-    connections.remember(PROJECT, *setup)
+    connections.remember(PROJECT, *setup, sender=sender)
     return ImageLoader(settings, connections).fetch(uri, task_id=task_id, project=PROJECT)
 
 

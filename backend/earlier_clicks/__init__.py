@@ -1,0 +1,1 @@
+"""What earlier clicks left for further ones, here and, through Redis, for other services."""
