@@ -13,13 +13,13 @@ import tempfile
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import openvino as ov
 import torch
 from torch import Tensor, nn
 
 from mobilesam.download import cache_folder
 from mobilesam.model import MobileSAM
 from mobilesam.padded_decoder import PaddedDecoder
+from mobilesam.silent_openvino import openvino as ov
 
 KEPT = 4  # models, the last ones used; 40 MB each with the official weights
 NAMES = ("encoder", "decoder", "mask_adder")
