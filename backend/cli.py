@@ -1,9 +1,11 @@
 """Command line of the service: `python -m backend serve | demo | connect | check | ...`."""
 
 import argparse
+import gc
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from backend.errors import BackendError, SettingsError
@@ -91,5 +93,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _find(place: str) -> Callable[..., Any]:
     module, _, function = place.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    with _everything_stays():
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
+
+
+@contextmanager
+def _everything_stays() -> Iterator[None]:
+    """Have no garbage looked for among what is made meanwhile, then and later.
+
+    Imports make half a million objects that live as long as the process. To look through them takes
+    a fifth of the time to import them, and later 0.2 s at a time in which nobody is answered.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

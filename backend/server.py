@@ -1,6 +1,7 @@
 """The service in gunicorn: one process that loads the model once, many threads."""
 
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -64,12 +65,23 @@ def configure_logging(level: str) -> None:
 
 def _bound_malloc() -> None:
     """Have memory given back that nothing needs any more; children inherit it."""
+    if (libc := _glibc()) is not None:
+        for option, value in MALLOC_OPTIONS.items():
+            libc.mallopt(option, value)
+
+
+def _trim_malloc() -> None:
+    """Give back what loading the model took between what it left."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # not glibc: another malloc, with habits of its own
-        return
-    for option, value in MALLOC_OPTIONS.items():
-        mallopt(option, value)
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return None
+    return libc if hasattr(libc, "malloc_trim") else None  # else another malloc, with other habits
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -122,7 +134,10 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Flask:
         # In the worker, after the fork: torch's threads and CUDA do not survive one.
         try:
-            return create_app(self.settings)
+            app = create_app(self.settings)
         except (BackendError, MobileSamError) as error:
             log.critical("%s", error)
             sys.exit(Arbiter.APP_LOAD_ERROR)  # any other status, and gunicorn tries again for ever
+        gc.freeze()  # it stays; see `cli.py`
+        _trim_malloc()
+        return app

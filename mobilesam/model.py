@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mobilesam.image_encoder import EncoderSizes, ImageEncoder
+from mobilesam.image_encoder import ImageEncoder
 from mobilesam.mask_decoder import MaskDecoder
 from mobilesam.prompt_encoder import PromptEncoder
+from mobilesam.tiny_vit import EncoderSizes
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,26 @@ Converting takes seconds, reading what was kept a fraction of one. A folder's na
 graph depends on: the weights, the modules that define the model, and the libraries' versions.
 """
 
-import copy
 import hashlib
 import importlib.metadata
 import logging
 import os
 import shutil
 import tempfile
-import warnings
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import openvino as ov
 import torch
 from torch import Tensor, nn
 
 from mobilesam.download import cache_folder
 from mobilesam.model import MobileSAM
 from mobilesam.padded_decoder import PaddedDecoder
+from mobilesam.silent_openvino import openvino as ov
 
 KEPT = 4  # models, the last ones used; 40 MB each with the official weights
 NAMES = ("encoder", "decoder", "mask_adder")
-_LIBRARIES = ("openvino", "torch", "timm")
+_LIBRARIES = ("openvino", "torch")
 _SOURCES = (
     "image_encoder",
     "layers",
@@ -33,6 +31,7 @@ _SOURCES = (
     "openvino_graphs",
     "padded_decoder",
     "prompt_encoder",
+    "tiny_vit",
     "transformer",
 )
 
@@ -95,9 +94,7 @@ def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov
 
 def _convert(model: MobileSAM) -> list[ov.Model]:
     side = model.sizes.input_size
-    # A copy, because the attention of timm keeps its biases when it first runs, and an export would
-    # leave traces instead of numbers there. That is also what it warns of.
-    encoder = _ChannelsLast(copy.deepcopy(model.image_encoder)).eval()
+    encoder = _ChannelsLast(model.image_encoder).eval()
     decoder = PaddedDecoder(model).eval()
     image, *_ = decoder.example_inputs()
     logits = torch.zeros(1, 1, 4 * image.shape[1], 4 * image.shape[2])
@@ -107,8 +104,7 @@ def _convert(model: MobileSAM) -> list[ov.Model]:
         (decoder, decoder.example_inputs()),
         (_MaskAdder(decoder).eval(), (image, logits)),
     ):
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The tensor attributes .*attention_bias_cache")
+        with torch.no_grad():
             graph = ov.convert_model(torch.export.export(module, inputs))
         graph.reshape(dict(enumerate(list(x.shape) for x in inputs)))
         graphs.append(graph)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,6 +14,7 @@ from mobilesam.model import MobileSAM
 from mobilesam.openvino_graphs import load_graphs
 from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
 from mobilesam.resize import to_input_pixels
+from mobilesam.silent_openvino import openvino as ov
 
 REQUESTS = 2  # of each graph: one computes, the next one copies its inputs and outputs
 
