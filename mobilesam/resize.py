@@ -4,6 +4,7 @@ Source: MobileSAM and Segment Anything, `utils/transforms.py` and `postprocess_m
 to the model's size, normalise, zeros to the right and below.
 """
 
+import functools
 from typing import cast
 
 import cv2
@@ -17,6 +18,9 @@ from torch import Tensor
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # of red, green, blue in 0..255
 PIXEL_STD = np.array([58.395, 57.12, 57.375], np.float32)
 LOGITS_SIZE = 256  # side of the logits that callers see and feed back, whatever the model's own
+# Pixels to one, in each direction, that torch's CUDA kernel averages at most: what it needs of a
+# GPU's shared memory grows with it, and is refused from about 94 on.
+LARGEST_SHRINK = 64
 
 # Each of the 256 values of each channel, normalised: (1, 256, 3), as cv2 looks them up.
 _NORMALISED = ((np.arange(256, dtype=np.float32)[:, None] - PIXEL_MEAN) / PIXEL_STD)[None]
@@ -66,16 +70,24 @@ def to_model_input_on_device(image: Tensor, input_size: int) -> Tensor:
 
     Returns:
         (1, 3, S, S) float32 on the image's device.
+
+    Raises:
+        RuntimeError: on CUDA, the image is larger than `LARGEST_SHRINK` allows.
     """
     height, width = resized_hw((image.shape[0], image.shape[1]), input_size)
     small = F.interpolate(
         image.permute(2, 0, 1)[None].float(), (height, width), mode="bilinear", antialias=True
     )
-    mean, std = (
-        torch.from_numpy(x).to(image.device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_STD)
-    )
+    mean, std = _statistics_on(image.device)
     normalised = (small.round().clamp(0, 255) - mean) / std
     return F.pad(normalised, (0, input_size - width, 0, input_size - height))
+
+
+@functools.cache  # else every image would wait for two more transfers
+def _statistics_on(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return `PIXEL_MEAN` and `PIXEL_STD`, (3, 1, 1) each, on a device."""
+    mean, std = (torch.from_numpy(x).to(device)[:, None, None] for x in (PIXEL_MEAN, PIXEL_STD))
+    return mean, std
 
 
 def to_model_points(

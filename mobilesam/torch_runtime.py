@@ -10,7 +10,7 @@ from torch import Tensor
 from mobilesam.cuda_graph import captured
 from mobilesam.model import MobileSAM
 from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
-from mobilesam.resize import to_model_input, to_model_input_on_device
+from mobilesam.resize import LARGEST_SHRINK, to_model_input, to_model_input_on_device
 
 CUDA_BATCH_SIZE = 16  # images; more bring no more per second and take memory
 
@@ -24,7 +24,7 @@ class TorchRuntime:
     Args:
         model: on the CPU, its norms fused.
         device: the CPU or a CUDA device.
-        precision: "auto", float16 on CUDA and float32 on the CPU, or "float32".
+        precision: "auto", float16 on CUDA and float32 on the CPU, or "float32" or "float16".
     """
 
     name = "torch"
@@ -32,8 +32,10 @@ class TorchRuntime:
     def __init__(self, model: MobileSAM, device: torch.device, precision: str = "auto") -> None:
         self.device = device
         is_cuda = device.type == "cuda"
-        self._dtype = torch.float16 if is_cuda and precision == "auto" else torch.float32
-        self.precision = str(self._dtype).removeprefix("torch.")
+        if precision == "auto":
+            precision = "float16" if is_cuda else "float32"
+        self.precision = precision
+        self._dtype = torch.float16 if precision == "float16" else torch.float32
         self.batch_size = CUDA_BATCH_SIZE if is_cuda else 1
         self._input_size = model.sizes.input_size
         # Prompts stay in float32: pixels would lose their fractions, and they cost nothing.
@@ -42,15 +44,30 @@ class TorchRuntime:
         self._decoder = PaddedDecoder(model).to(device, self._dtype).eval()
         self._encode_one: Encode | None = None
         self._decode_padded: Decode | None = None
+        self._encode_stream: torch.cuda.Stream | None = None
         if is_cuda:
             self._encoder.to(memory_format=torch.channels_last)
             pixels = torch.zeros(1, 3, self._input_size, self._input_size)
             self._encode_one = captured(lambda x: (self._encoder(x),), (self._to_device(pixels),))
-            self._decode_padded = captured(self._decoder, self._decoder.example_inputs())
+            self._decode_padded = captured(
+                self._decoder, self._decoder.example_inputs(), is_urgent=True
+            )
+            self._encode_stream = torch.cuda.Stream(device)
+            torch.cuda.synchronize(device)  # other streams may use all this from now on
 
     @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """See `Runtime`."""
+        if self._encode_stream is None:
+            return self._encode(images)
+        # On the clicks' stream, each transfer of a click would wait for the encodes before it.
+        with torch.cuda.stream(self._encode_stream):
+            features = self._encode(images)
+            self._encode_stream.synchronize()
+        features.record_stream(torch.cuda.current_stream(self.device))
+        return features
+
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         pixels = torch.cat([self._to_input(image) for image in images])
         if self._encode_one and len(images) == 1:
             return self._encode_one(pixels)[0]
@@ -66,11 +83,7 @@ class TorchRuntime:
         mask_logits: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """See `Runtime`."""
-        tokens, dense = self._prompt_encoder(
-            torch.tensor(points_xy, dtype=torch.float32, device=self.device)[None],
-            torch.tensor(point_kinds, dtype=torch.long, device=self.device)[None],
-            None if mask_logits is None else mask_logits.to(self.device)[None],
-        )
+        tokens, dense = self._prompt_encoder(*self._to_prompt(points_xy, point_kinds, mask_logits))
         image = features.to(self.device, self._dtype).permute(0, 2, 3, 1)
         dense = dense.to(self._dtype).permute(0, 2, 3, 1)
         tokens = tokens.to(self._dtype)
@@ -82,11 +95,34 @@ class TorchRuntime:
             logits, iou = self._decoder(image, dense, tokens)
         return logits[0].float(), iou[0].float()
 
+    def _to_prompt(
+        self, points_xy: NDArray[np.float64], point_kinds: list[int], mask_logits: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Bring what `PromptEncoder` takes to the device, in one transfer."""
+        count = len(point_kinds)
+        numbers = torch.cat(
+            [
+                torch.from_numpy(points_xy).float().flatten(),
+                torch.tensor(point_kinds, dtype=torch.float32),
+                torch.empty(0) if mask_logits is None else mask_logits.cpu().flatten(),
+            ]
+        )
+        # Memory that is not pinned is read before this returns, so nothing needs to be waited for.
+        numbers = numbers.to(self.device, non_blocking=True)
+        xy, kinds, logits = numbers.split([2 * count, count, len(numbers) - 3 * count])
+        return (
+            xy.view(1, count, 2),
+            kinds.long()[None],
+            None if mask_logits is None else logits.view(1, *mask_logits.shape),
+        )
+
     def _to_input(self, image: NDArray[np.uint8]) -> Tensor:
-        if self.device.type == "cpu":
-            return to_model_input(image, self._input_size)
+        is_huge = max(image.shape) > LARGEST_SHRINK * self._input_size
+        if self.device.type == "cpu" or is_huge:
+            return self._to_device(to_model_input(image, self._input_size))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         return self._to_device(to_model_input_on_device(pixels, self._input_size))
 
     def _to_device(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.device, self._dtype, memory_format=torch.channels_last)
+        layout = torch.preserve_format if self.device.type == "cpu" else torch.channels_last
+        return pixels.to(self.device, self._dtype, memory_format=layout)

@@ -71,6 +71,12 @@ def test_auto_falls_back_to_torch_with_a_warning(monkeypatch, caplog, scene):
         pytest.param({"runtime": "onnx"}, RuntimeChoiceError, "use auto, torch", id="runtime"),
         pytest.param({"precision": "int8"}, RuntimeChoiceError, "use auto, float32", id="int8"),
         pytest.param(
+            {"precision": "float16", "device": "cpu"},
+            RuntimeChoiceError,
+            "only torch computes in float16",
+            id="float16",
+        ),
+        pytest.param(
             {"runtime": "openvino", "device": "cuda:99"}, DeviceError, "use auto or cpu", id="cuda"
         ),
     ],
