@@ -53,9 +53,6 @@ class GpuTensor(Tensor):
     def __init__(self, inner):
         self.inner = inner
 
-    def __repr__(self):
-        return f"GpuTensor({self.inner!r})"
-
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         if func is torch.ops.prim.device.default:
@@ -106,7 +103,7 @@ class Graph:
         self.replays += 1
         for kernel in self.kernels:
             again = tree_leaves(kernel.func(*kernel.args, **kernel.kwargs))
-            inputs = [x for x in tree_leaves((kernel.args, kernel.kwargs)) if _is_tensor(x)]
+            inputs = [x for x in tree_leaves((kernel.args, kernel.kwargs)) if isinstance(x, Tensor)]
             self._gpu.used(inputs, kernel.outputs, self._gpu.stream)
             for place, value in zip(kernel.outputs, again, strict=True):
                 if place.data_ptr() != value.data_ptr():  # no view of an input
@@ -193,7 +190,7 @@ class PlayedGpu(TorchDispatchMode):
             self.wait(name)
         inner_args, inner_kwargs = _on_host(args), _on_host(kwargs)
         result = func(*inner_args, **inner_kwargs)
-        outputs = [x for x in tree_leaves(result) if _is_tensor(x)]
+        outputs = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
         self.used(inputs, outputs, self.stream, is_host_waiting=name in _WAITING)
         self.kernels[self.stream][name] += 1
         if self._capturing is not None:
@@ -201,7 +198,7 @@ class PlayedGpu(TorchDispatchMode):
         if func._schema.is_mutable and isinstance(args[0], Tensor):
             return args[0]
         with torch.inference_mode(mode=False):  # else views of weights are refused
-            return tree_map(lambda x: GpuTensor(x) if _is_tensor(x) else x, result)
+            return tree_map(lambda x: GpuTensor(x) if isinstance(x, Tensor) else x, result)
 
     def _let_in(self, func, args, kwargs, inputs, host):
         """Count what is brought from the host, and refuse what CUDA's operators refuse."""
@@ -288,10 +285,6 @@ class PlayedGpu(TorchDispatchMode):
                 yield
         finally:
             self._capturing = None
-
-
-def _is_tensor(x):
-    return isinstance(x, Tensor)
 
 
 def _on_host(tree):

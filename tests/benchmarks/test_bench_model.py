@@ -50,7 +50,7 @@ def test_clocks_are_read_when_the_gpu_is_done(loaded_gpu, gpu_predictor, monkeyp
         assert run(action) == 1000
     monkeypatch.setattr(gpu_predictor, "batch_size", 2)
     assert bench_model.batched(gpu_predictor, np.zeros((48, 64, 3), np.uint8), 1) == [500]
-    assert len(times) == 8
+    assert len(times) == 7  # none at the end of what warms up
     assert all(waits[-1] == "synchronize" for waits in times)
 
 
