@@ -209,7 +209,7 @@ def test_input_pixels_are_the_formula_to_the_last_bit(scene):
 
 
 def test_a_graph_that_cannot_be_captured_is_a_warning(monkeypatch, caplog):
-    def refuse(_device):
+    def refuse(_device, priority):
         raise RuntimeError("no CUDA")
 
     monkeypatch.setattr(torch.cuda, "Stream", refuse)
