@@ -52,7 +52,7 @@ def parity_weights(path: Path) -> Path:
 
 
 def ours(predictor: Predictor, image: NDArray[np.uint8]) -> Run:
-    """Time a predictor of this project."""
+    """Time a predictor of this project; a GPU has done its work when the clock is read."""
     embedding = predictor.embed(image)
     point = [[image.shape[1] / 2, image.shape[0] / 2]]
     actions: dict[str, Callable[[], object]] = {
@@ -61,13 +61,42 @@ def ours(predictor: Predictor, image: NDArray[np.uint8]) -> Run:
             predictor.predict_object(embedding, points_xy=point, point_labels=[1]).masks
         ),
     }
+    is_gpu = predictor.device.type == "cuda"
 
     def run(action: str) -> float:
+        if is_gpu:
+            torch.cuda.synchronize(predictor.device)
         started = time.perf_counter()
         actions[action]()
+        if is_gpu:
+            torch.cuda.synchronize(predictor.device)
         return 1000 * (time.perf_counter() - started)
 
     return run
+
+
+def batched(predictor: Predictor, image: NDArray[np.uint8], turns: int) -> list[float]:
+    """Time full batches; milliseconds an image."""
+    images = [image] * predictor.batch_size
+    times_ms = []
+    for turn in range(turns + 1):
+        torch.cuda.synchronize(predictor.device)
+        started = time.perf_counter()
+        predictor.embed_batch(images)
+        torch.cuda.synchronize(predictor.device)
+        if turn:  # the first one warms up
+            times_ms.append(1000 * (time.perf_counter() - started) / len(images))
+    return times_ms
+
+
+def describe_gpu() -> str:
+    """Name the GPU, its driver and the CUDA that torch was built for."""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        driver = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        driver = "unknown"
+    return f"{torch.cuda.get_device_name()}, driver {driver}, CUDA {torch.version.cuda}"
 
 
 def peer_python(name: str) -> Path:
@@ -133,7 +162,11 @@ def print_table(times_ms: dict[str, dict[str, list[float]]]) -> None:
         cells = [name]
         for action in ("encode", "decode"):
             median, p95 = np.percentile(times[action], [50, 95])
-            cells += [f"{median:.0f} / {p95:.0f}", f"{np.median(first[action]) / median:.1f} x"]
+            digits = 0 if median >= 10 else 2
+            cells += [
+                f"{median:.{digits}f} / {p95:.{digits}f}",
+                f"{np.median(first[action]) / median:.1f} x",
+            ]
         print(f"| {' | '.join(cells)} |")
 
 
@@ -157,6 +190,7 @@ def main() -> None:
         choices += [("torch", "auto", "cuda"), ("torch", "float32", "cuda")]
     with ExitStack() as stack:
         contestants: dict[str, Run] = {}
+        batches_ms: dict[str, list[float]] = {}
         for name, version in {} if options.no_peers else PEERS.items():
             started = stack.enter_context(peer(name, Path(weights), CACHE / "image.npy"))
             contestants[f"{name} {version}"] = started
@@ -164,6 +198,9 @@ def main() -> None:
             predictor = Predictor(weights, device, runtime=runtime, precision=precision)
             label = f"ours, {runtime} {predictor.precision}, {predictor.device}"
             contestants[label] = ours(predictor, image)
+            if predictor.batch_size > 1:
+                name = f"{label}, {predictor.batch_size} images at once"
+                batches_ms[name] = batched(predictor, image, options.turns)
         times_ms = {name: {"encode": [], "decode": []} for name in contestants}
         for run in contestants.values():
             run("encode")
@@ -174,6 +211,12 @@ def main() -> None:
                 times_ms[name]["decode"] += [run("decode") for _ in range(DECODES_PER_TURN)]
     print_machine(size_hw, options.turns)
     print_table(times_ms)
+    if torch.cuda.is_available():
+        print(f"\n{describe_gpu()}")
+    for name, batch_ms in batches_ms.items():
+        median, p95 = np.percentile(batch_ms, [50, 95])
+        rate = 1000 / median
+        print(f"{name}: {median:.2f} / {p95:.2f} ms an image, {rate:.0f} images/s")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument("--checkpoint", default="official", help="official, demo or a .pt file")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     model.add_argument("--runtime", default="auto", help="auto, torch or openvino")
-    model.add_argument("--precision", default="auto", help="auto or float32")
+    model.add_argument("--precision", default="auto", help="auto, float32 or float16")
 
     pictures = argparse.ArgumentParser(add_help=False)
     pictures.add_argument("--scenes", type=_count, default=200, help="how many (default: 200)")

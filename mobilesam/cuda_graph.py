@@ -14,23 +14,31 @@ log = logging.getLogger(__name__)
 Function = Callable[..., tuple[Tensor, ...]]
 
 
-def captured(function: Function, examples: tuple[Tensor, ...]) -> Function:
+def captured(
+    function: Function, examples: tuple[Tensor, ...], *, is_urgent: bool = False
+) -> Function:
     """Return a function that replays another one's CUDA graph, for inputs like the examples.
 
-    Any number of threads may call it; one runs at a time. Where the graph cannot be captured, a
-    warning is logged and the function itself comes back.
+    Any number of threads may call it, on any streams; one runs at a time, and the callers' streams
+    wait for it, not the callers. Where the graph cannot be captured, a warning is logged and the
+    function itself comes back.
+
+    Args:
+        function: waits for nothing on the GPU, and does not depend on numbers that are there.
+        examples: on the GPU; their shapes, types and device are those of all inputs.
+        is_urgent: its kernels go before those that wait on other streams.
     """
     try:
-        return _Graph(function, examples)
+        return _Graph(function, examples, priority=-1 if is_urgent else 0)
     except RuntimeError as error:  # torch's CUDA errors are RuntimeErrors
         log.warning("no CUDA graph, every kernel is started by itself: %s", error)
         return function
 
 
 class _Graph:
-    def __init__(self, function: Function, examples: tuple[Tensor, ...]) -> None:
+    def __init__(self, function: Function, examples: tuple[Tensor, ...], priority: int) -> None:
         self._lock = threading.Lock()
-        self._stream = torch.cuda.Stream(examples[0].device)
+        self._stream = torch.cuda.Stream(examples[0].device, priority=priority)
         self._graph = torch.cuda.CUDAGraph()
         self._stream.wait_stream(torch.cuda.current_stream(examples[0].device))
         with torch.inference_mode(), torch.cuda.stream(self._stream):
@@ -49,10 +57,11 @@ class _Graph:
             self._stream.wait_stream(callers_stream)  # it may be at work on the inputs still
             for place, value in zip(self._inputs, inputs, strict=True):
                 place.copy_(value)
+                # It may be freed at return, and its memory used again before this copy has run.
+                value.record_stream(self._stream)
             self._graph.replay()
-            outputs = tuple(output.clone() for output in self._outputs)
-            # The next replay overwrites the inputs and outputs, and inputs may be freed at return.
-            self._stream.synchronize()
+            outputs = tuple(output.clone() for output in self._outputs)  # the next overwrites them
+        callers_stream.wait_stream(self._stream)
         for output in outputs:
-            output.record_stream(callers_stream)
+            output.record_stream(callers_stream)  # likewise
         return outputs

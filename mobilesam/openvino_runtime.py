@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mobilesam.model import MobileSAM
 from mobilesam.openvino_graphs import load_graphs
-from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
+from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, as_rows, pad
 from mobilesam.resize import to_input_pixels
 from mobilesam.silent_openvino import openvino as ov
 
@@ -80,10 +80,10 @@ class OpenVinoRuntime:
             added = self._mask_adder(*map(_contiguous, (image, mask_logits[None])))
             image, dense = torch.from_numpy(added[0]), torch.zeros_like(dense)
         if len(point_kinds) > PROMPT_TOKENS:
-            logits, iou = self._torch_decoder.unpadded(image, dense, points_xy, point_kinds)
+            prompt = torch.from_numpy(as_rows(points_xy, point_kinds))
+            logits, iou = self._torch_decoder.unpadded(image, dense, prompt)
             return logits[0], iou[0]
-        prompt = pad(points_xy, point_kinds)
-        found = self._decoder(*map(_contiguous, (image, dense)), prompt)
+        found = self._decoder(_contiguous(image), _contiguous(dense), pad(points_xy, point_kinds))
         return torch.from_numpy(found[0][0]), torch.from_numpy(found[1][0])
 
 

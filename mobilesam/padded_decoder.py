@@ -54,17 +54,13 @@ class PaddedDecoder(nn.Module):
         Returns:
             logits (1, 4, 4G, 4G) and predicted IoU (1, 4).
         """
-        kinds = prompt[..., 2].long()
-        bias = torch.where(kinds == ABSENT, NO_ATTENTION, 0.0)
+        bias = torch.where(prompt[..., 2] == ABSENT, NO_ATTENTION, 0.0)
         bias = F.pad(bias, (OWN_TOKENS, 0))[:, None, None]
-        return self._decode(image, dense, prompt[..., :2], kinds, bias.to(image.dtype))
+        return self._decode(image, dense, prompt, bias.to(image.dtype))
 
-    def unpadded(
-        self, image: Tensor, dense: Tensor, points_xy: NDArray[np.float64], kinds: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Decode one prompt of any length: points (N, 2) in pixels of the model input, N kinds."""
-        prompt = torch.from_numpy(_columns(points_xy, kinds)[None]).to(image.device)
-        return self._decode(image, dense, prompt[..., :2], prompt[..., 2].long(), None)
+    def unpadded(self, image: Tensor, dense: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode one prompt of any length, (1, N, 3) float32 of `as_rows`; else as `forward`."""
+        return self._decode(image, dense, prompt, None)
 
     def no_mask(self) -> Tensor:
         """Return what is added to the image where no earlier mask is given, (1, 1, 1, C)."""
@@ -82,28 +78,29 @@ class PaddedDecoder(nn.Module):
         return image, torch.zeros_like(image[:, :1, :1]), prompt
 
     def _decode(
-        self, image: Tensor, dense: Tensor, points_xy: Tensor, kinds: Tensor, bias: Tensor | None
+        self, image: Tensor, dense: Tensor, prompt: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        tokens = self.prompt_encoder.encode_points(points_xy, kinds).to(image.dtype)
-        logits, iou = self.mask_decoder(image + dense, self.positions, tokens, bias)
+        tokens = self.prompt_encoder.encode_points(prompt[..., :2], prompt[..., 2].long())
+        logits, iou = self.mask_decoder(image + dense, self.positions, tokens.to(image.dtype), bias)
         return logits, iou
 
 
-def pad(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
-    """Fill a prompt of N tokens up.
+def as_rows(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
+    """Return a prompt's N tokens as one array.
 
     Args:
-        points_xy: (N, 2) pixels of the model input, N at most `PROMPT_TOKENS`.
+        points_xy: (N, 2) pixels of the model input.
         kinds: N constants of `prompt_encoder`.
 
     Returns:
-        (1, `PROMPT_TOKENS`, 3): x, y, and the kind or `ABSENT`.
+        (1, N, 3): x, y and the kind.
     """
+    return np.column_stack([points_xy, kinds])[None].astype(np.float32)
+
+
+def pad(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
+    """Return `as_rows` of at most `PROMPT_TOKENS` tokens, filled up to that many: (1, 27, 3)."""
     padded = np.zeros((1, PROMPT_TOKENS, 3), np.float32)
     padded[..., 2] = ABSENT
-    padded[0, : len(kinds)] = _columns(points_xy, kinds)
+    padded[:, : len(kinds)] = as_rows(points_xy, kinds)
     return padded
-
-
-def _columns(points_xy: NDArray[np.float64], kinds: Sequence[int]) -> NDArray[np.float32]:
-    return np.column_stack([points_xy, kinds]).astype(np.float32)

@@ -66,8 +66,8 @@ class Predictor:
         device: "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
         runtime: "torch", "openvino" (on the CPU), or "auto": torch on CUDA, OpenVINO on the CPU,
             and torch there too where OpenVINO cannot be used.
-        precision: "float32", or "auto": float16 on CUDA, bfloat16 in OpenVINO where the processor
-            computes in it, else float32.
+        precision: "float32", "float16" (torch only), or "auto": float16 on CUDA unless the weights
+            need more, bfloat16 in OpenVINO where the processor computes in it, else float32.
 
     Raises:
         CheckpointError: the weights file is missing, damaged or of another model.

@@ -17,6 +17,9 @@ from torch import Tensor
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # of red, green, blue in 0..255
 PIXEL_STD = np.array([58.395, 57.12, 57.375], np.float32)
 LOGITS_SIZE = 256  # side of the logits that callers see and feed back, whatever the model's own
+# Pixels to one, in each direction, that torch's CUDA kernel averages at most: what it needs of a
+# GPU's shared memory grows with it, and is refused from about 94 on.
+LARGEST_SHRINK = 64
 
 # Each of the 256 values of each channel, normalised: (1, 256, 3), as cv2 looks them up.
 _NORMALISED = ((np.arange(256, dtype=np.float32)[:, None] - PIXEL_MEAN) / PIXEL_STD)[None]
@@ -72,6 +75,9 @@ def to_model_input_on_device(image: Tensor, input_size: int, statistics: Tensor)
 
     Returns:
         (1, 3, S, S) float32 on the image's device.
+
+    Raises:
+        RuntimeError: on CUDA, the image is larger than `LARGEST_SHRINK` allows.
     """
     height, width = resized_hw((image.shape[0], image.shape[1]), input_size)
     small = F.interpolate(

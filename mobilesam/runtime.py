@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mobilesam.errors import DeviceError, RuntimeChoiceError
 from mobilesam.model import MobileSAM
+from mobilesam.prompt_encoder import POSITIVE
 from mobilesam.spilling_runtime import SpillingRuntime
 from mobilesam.torch_runtime import TorchRuntime
 
 RUNTIMES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "float32")
+PRECISIONS = ("auto", "float32", "float16")
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def open_runtime(
         device: "auto", "cpu", "cuda" or "cuda:1".
         runtime: "torch", "openvino" (CPU only), or "auto": torch on CUDA, else OpenVINO, or torch
             where OpenVINO cannot be used.
-        precision: "auto", the fastest that gives as good masks, or "float32".
+        precision: "auto", the fastest that gives as good masks, "float32", or "float16" (torch
+            only; on a CPU it is slow, and shows what a GPU's arithmetic does to masks).
 
     Raises:
         DeviceError: the device does not exist here, is full, or the runtime cannot use it.
@@ -90,6 +92,10 @@ def open_runtime(
         raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
     if place.type != "cpu":
         return _open_gpu(model, weights_sha256, place, precision)
+    if precision == "float16" and runtime != "torch":
+        raise RuntimeChoiceError(
+            "only torch computes in float16; use the runtime torch or precision auto"
+        )
     if runtime == "torch":
         return TorchRuntime(model, place, precision)
     try:
@@ -111,15 +117,33 @@ def _open_gpu(
 ) -> Runtime:
     spare = copy.deepcopy(model)  # 40 MB, on the CPU
     open_cpu = functools.partial(
-        open_runtime, spare, weights_sha256, device="cpu", runtime="auto", precision=precision
+        open_runtime,
+        spare,
+        weights_sha256,
+        device="cpu",
+        runtime="auto",
+        precision="auto" if precision == "float16" else precision,
     )
     try:
-        return SpillingRuntime(TorchRuntime(model, device, precision), open_cpu)
+        gpu = SpillingRuntime(TorchRuntime(model, device, precision), open_cpu)
+        if gpu.precision == "float16" and not _has_finite_answers(gpu):
+            log.warning("float16 cannot hold what these weights compute; the GPU uses float32")
+            again = TorchRuntime(copy.deepcopy(spare), device, "float32")
+            gpu = SpillingRuntime(again, open_cpu)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"the model does not fit into the memory of {device}: {error}; end what else uses it, "
             "or use cpu"
         ) from error
+    return gpu
+
+
+def _has_finite_answers(runtime: Runtime) -> bool:
+    """Whether an image and a click give numbers; what is beyond 65,504 is none in float16."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    features = runtime.encode([noise])
+    logits, _ = runtime.decode(features, np.full((1, 2), 100.0), [POSITIVE], None)
+    return bool(features.isfinite().all() and logits.isfinite().all())
 
 
 def find_device(name: str) -> torch.device:

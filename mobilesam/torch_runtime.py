@@ -9,8 +9,13 @@ from torch import Tensor
 
 from mobilesam.cuda_graph import captured
 from mobilesam.model import MobileSAM
-from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, pad
-from mobilesam.resize import pixel_statistics, to_model_input, to_model_input_on_device
+from mobilesam.padded_decoder import PROMPT_TOKENS, PaddedDecoder, as_rows, pad
+from mobilesam.resize import (
+    LARGEST_SHRINK,
+    pixel_statistics,
+    to_model_input,
+    to_model_input_on_device,
+)
 
 CUDA_BATCH_SIZE = 16  # images; more bring no more per second and take memory
 
@@ -24,7 +29,7 @@ class TorchRuntime:
     Args:
         model: on the CPU, its norms fused.
         device: the CPU or a CUDA device.
-        precision: "auto", float16 on CUDA and float32 on the CPU, or "float32".
+        precision: "auto", float16 on CUDA and float32 on the CPU, or "float32" or "float16".
     """
 
     name = "torch"
@@ -32,27 +37,42 @@ class TorchRuntime:
     def __init__(self, model: MobileSAM, device: torch.device, precision: str = "auto") -> None:
         self.device = device
         is_cuda = device.type == "cuda"
-        self._dtype = torch.float16 if is_cuda and precision == "auto" else torch.float32
-        self.precision = str(self._dtype).removeprefix("torch.")
+        if precision == "auto":
+            precision = "float16" if is_cuda else "float32"
+        self.precision = precision
+        self._dtype = torch.float16 if precision == "float16" else torch.float32
         self.batch_size = CUDA_BATCH_SIZE if is_cuda else 1
         self._input_size = model.sizes.input_size
         self._statistics = pixel_statistics(device)
-        layout = torch.channels_last if is_cuda else torch.preserve_format
-        self._encoder = model.image_encoder.to(  # type: ignore[call-overload] # says less than it can
-            device, self._dtype, memory_format=layout
-        )
+        self._encoder = model.image_encoder.to(device, self._dtype)
         self._decoder = PaddedDecoder(model).eval().bring_to(device, self._dtype)
         self._no_mask = self._decoder.no_mask().to(self._dtype)
         self._encode_one: Encode | None = None
         self._decode_padded: Decode | None = None
+        self._encode_stream: torch.cuda.Stream | None = None
         if is_cuda:
+            self._encoder.to(memory_format=torch.channels_last)
             pixels = torch.zeros(1, 3, self._input_size, self._input_size)
             self._encode_one = captured(lambda x: (self._encoder(x),), (self._to_device(pixels),))
-            self._decode_padded = captured(self._decoder, self._decoder.example_inputs())
+            self._decode_padded = captured(
+                self._decoder, self._decoder.example_inputs(), is_urgent=True
+            )
+            self._encode_stream = torch.cuda.Stream(device)
+            torch.cuda.synchronize(device)  # other streams may use all this from now on
 
     @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """See `Runtime`."""
+        if self._encode_stream is None:
+            return self._encode(images)
+        # On the clicks' stream, each transfer of a click would wait for the encodes before it.
+        with torch.cuda.stream(self._encode_stream):
+            features = self._encode(images)
+            self._encode_stream.synchronize()
+        features.record_stream(torch.cuda.current_stream(self.device))
+        return features
+
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         pixels = torch.cat([self._to_input(image) for image in images])
         if self._encode_one and len(images) == 1:
             return self._encode_one(pixels)[0]
@@ -68,24 +88,41 @@ class TorchRuntime:
         mask_logits: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """See `Runtime`."""
+        decode: Decode = self._decoder.unpadded
+        as_prompt = as_rows
+        if self._decode_padded is not None and len(point_kinds) <= PROMPT_TOKENS:
+            decode, as_prompt = self._decode_padded, pad
+        rows = as_prompt(points_xy, point_kinds)
+        prompt, logits_before = self._to_device_at_once(rows, mask_logits)
         image = features.to(self.device, self._dtype).permute(0, 2, 3, 1)
         dense = self._no_mask
-        if mask_logits is not None:
+        if logits_before is not None:
             # The captured shape has room for one cell, so a mask's are added here.
-            image = image + self._decoder.mask(mask_logits.to(self.device)[None]).to(self._dtype)
+            image = image + self._decoder.mask(logits_before).to(self._dtype)
             dense = torch.zeros_like(dense)
-        if self._decode_padded and len(point_kinds) <= PROMPT_TOKENS:
-            prompt = torch.from_numpy(pad(points_xy, point_kinds)).to(self.device)
-            logits, iou = self._decode_padded(image, dense, prompt)
-        else:
-            logits, iou = self._decoder.unpadded(image, dense, points_xy, point_kinds)
+        logits, iou = decode(image, dense, prompt)
         return logits[0].float(), iou[0].float()
 
+    def _to_device_at_once(
+        self, rows: NDArray[np.float32], mask_logits: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Bring a prompt (1, N, 3) and logits (1, 4G, 4G) to the device, in one transfer."""
+        prompt = torch.from_numpy(rows)
+        if mask_logits is None:
+            return prompt.to(self.device, non_blocking=True), None
+        numbers = torch.cat([prompt.flatten(), mask_logits.cpu().flatten()])
+        # Memory that is not pinned is read before this returns, so nothing needs to be waited for.
+        numbers = numbers.to(self.device, non_blocking=True)
+        prompt, logits = numbers.tensor_split([rows.size])
+        return prompt.view(rows.shape), logits.view(1, *mask_logits.shape)
+
     def _to_input(self, image: NDArray[np.uint8]) -> Tensor:
-        if self.device.type == "cpu":
-            return to_model_input(image, self._input_size)
+        is_huge = max(image.shape) > LARGEST_SHRINK * self._input_size
+        if self.device.type == "cpu" or is_huge:
+            return self._to_device(to_model_input(image, self._input_size))
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         return self._to_device(to_model_input_on_device(pixels, self._input_size, self._statistics))
 
     def _to_device(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.device, self._dtype, memory_format=torch.channels_last)
+        layout = torch.preserve_format if self.device.type == "cpu" else torch.channels_last
+        return pixels.to(self.device, self._dtype, memory_format=layout)

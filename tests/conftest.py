@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share."""
 
+import contextlib
 import importlib.util
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 import redis_server
 import torch
 from hypothesis import settings
+from played_gpu import PlayedGpu
 
-from mobilesam import Predictor
+from mobilesam import Predictor, cuda_graph
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -51,3 +53,41 @@ def redis_process():
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def played_gpu(monkeypatch):
+    """A GPU in the place of torch's; see `played_gpu.py`."""
+    with entered(PlayedGpu(), monkeypatch) as gpu:
+        yield gpu
+
+
+@pytest.fixture(scope="session")
+def started_gpu():
+    """A played GPU and the bundled demo weights on it, once: float16 takes a CPU long."""
+    with pytest.MonkeyPatch.context() as patch, entered(PlayedGpu(), patch) as gpu:
+        patch.setattr(cuda_graph, "WARM_UP_CALLS", 1)
+        return gpu, Predictor("demo", device="cuda")
+
+
+@pytest.fixture
+def loaded_gpu(started_gpu, monkeypatch):
+    """The played GPU that `gpu_predictor` computes on; has counted nothing yet."""
+    gpu, _ = started_gpu
+    gpu.forget()
+    with entered(gpu, monkeypatch):
+        yield gpu
+
+
+@pytest.fixture
+def gpu_predictor(started_gpu, loaded_gpu):
+    """The bundled demo weights on a played GPU."""
+    return started_gpu[1]
+
+
+@contextlib.contextmanager
+def entered(gpu, monkeypatch):
+    """Let this thread use a played GPU."""
+    gpu.play(monkeypatch)
+    with gpu:
+        yield gpu

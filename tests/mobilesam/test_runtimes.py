@@ -77,6 +77,12 @@ def test_auto_falls_back_to_torch_with_a_warning(monkeypatch, caplog, scene):
         pytest.param({"runtime": "onnx"}, RuntimeChoiceError, "use auto, torch", id="runtime"),
         pytest.param({"precision": "int8"}, RuntimeChoiceError, "use auto, float32", id="int8"),
         pytest.param(
+            {"precision": "float16", "device": "cpu"},
+            RuntimeChoiceError,
+            "only torch computes in float16",
+            id="float16",
+        ),
+        pytest.param(
             {"runtime": "openvino", "device": "cuda:99"}, DeviceError, "use auto or cpu", id="cuda"
         ),
     ],
@@ -210,7 +216,7 @@ def test_input_pixels_are_the_formula_to_the_last_bit(scene):
 
 
 def test_a_graph_that_cannot_be_captured_is_a_warning(monkeypatch, caplog):
-    def refuse(_device):
+    def refuse(_device, priority):
         raise RuntimeError("no CUDA")
 
     monkeypatch.setattr(torch.cuda, "Stream", refuse)
