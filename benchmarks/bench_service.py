@@ -36,6 +36,7 @@ from benchmarks.service_load import (
     service,
     wait_until_idle,
 )
+from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
 
 QUEUED = 4  # images that wait for the encoder beside a warm click
@@ -100,9 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--annotators", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--clicks", type=int, default=20, help="warm ones of each annotator")
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--height", type=int, default=768)
-    parser.add_argument("--checkpoint", default="demo", help="official, demo or a .pt file")
+    parser.add_argument("--width", type=int, default=1600)
+    parser.add_argument("--height", type=int, default=1200)
+    add_checkpoint(parser)
     parser.add_argument("--log", type=Path, default=Path("runs/bench_service.log"))
     options = parser.parse_args(arguments)
     options.log.parent.mkdir(parents=True, exist_ok=True)

@@ -97,8 +97,9 @@ def test_real_server_bounds_the_bytes_of_a_request(small_service, length):
 
 
 def test_benchmark_of_the_service_runs(capsys, tmp_path):
-    tiny = ["--annotators", "2", "--clicks", "2", "--width", "120", "--height", "100"]
-    assert bench_service.main([*tiny, "--log", str(tmp_path / "log")]) == 0
+    tiny = ["--checkpoint", "demo", "--annotators", "2", "--clicks", "2"]
+    tiny += ["--width", "120", "--height", "100", "--log", str(tmp_path / "log")]
+    assert bench_service.main(tiny) == 0
     printed = capsys.readouterr().out
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[1:]] == [
