@@ -107,12 +107,13 @@ class Segmenter:
         two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
         predict_refined(predictor, embedding, two_clicks)
         log.info(
-            "loaded %s in %s %s on %s in %.1f s",
+            "loaded %s in %s %s on %s in %.1f s: %s",
             predictor.model_id,
             predictor.runtime,
             predictor.precision,
             predictor.device,
             time.perf_counter() - started,
+            predictor.runtime_reason,
         )
         return cls(predictor, settings)
 
@@ -145,6 +146,7 @@ class Segmenter:
             "device": str(self._predictor.device),
             "runtime": self._predictor.runtime,
             "precision": self._predictor.precision,
+            "runtime_reason": self._predictor.runtime_reason,
             "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }

@@ -63,6 +63,7 @@ def test_health_names_model_device_and_weights(service):
     assert health["device"]
     assert health["runtime"] in ("openvino", "torch")
     assert health["precision"] in ("float32", "bfloat16", "float16")
+    assert health["runtime_reason"].count("; ") == 2  # of device, runtime and precision
 
 
 def test_eight_annotators_on_eight_images_get_their_own_masks(service, tasks):
