@@ -104,10 +104,12 @@ def test_benchmark_of_the_service_runs(capsys, tmp_path):
     printed = capsys.readouterr().out
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[1:]] == [
-        *("first", "warm", "returning", "opened", "beside 4 encodes"),
+        *("first", "warm", "returning", "opened", "came next", "beside 4 encodes"),
         *("first", "warm"),
     ]
     assert all(row[-1] == "0" for row in rows[1:])
+    # What was opened or came next was embedded before its first click.
+    assert (tmp_path / "log").read_text().count("cache=encoder") == bench_service.REPEATED + 2
     assert "failed or wrong: 0 of" in printed
 
 
