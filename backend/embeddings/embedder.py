@@ -108,17 +108,25 @@ class Embedder:
 
     def prepare(
         self, key: EmbeddingKey, compute: Callable[[], Embedding], urgency: Urgency
-    ) -> None:
+    ) -> bool:
         """Start computing an embedding that somebody may ask for, unless a tier has it.
 
         It is dropped where too many wait that are at least as urgent. Nothing is computed for
         upcoming tasks while anything else waits.
+
+        Returns:
+            Whether it is there or coming, and was not dropped.
         """
-        if self.load(key) or (urgency is Urgency.UPCOMING and self.is_busy()):
-            return
+        if self.load(key):
+            return True
+        if urgency is Urgency.UPCOMING and self.is_busy():
+            return False
         with self._lock:
-            if not self._has(key) and self._encoder.waiting(urgency) < MAX_GUESSES:
+            if not self._has(key):
+                if self._encoder.waiting(urgency) >= MAX_GUESSES:
+                    return False
                 self._enter(key, _Job(compute), urgency)
+        return True
 
     def is_busy(self) -> bool:
         """Say whether anything waits for the encoder that somebody asked for."""
