@@ -67,10 +67,12 @@ class Segmenter:
         self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         batches = EncodeBatches(predictor)
+        is_on_gpu = str(predictor.device) != "cpu"
         self._embedder = Embedder(
             EmbeddingCache(settings.cache_mb * MEGABYTE),
-            StoredEmbeddings.from_settings(settings, predictor),
+            StoredEmbeddings.from_settings(settings, predictor, with_memory=is_on_gpu),
             threads=batches.threads,
+            tier="device" if is_on_gpu else "memory",
         )
         self._images = TaskImages(
             predictor.model_id,
@@ -138,7 +140,8 @@ class Segmenter:
 
     def describe(self) -> dict[str, Any]:
         """Return what /health says of the model and of each tier of the cache."""
-        tiers = {"memory": self._embedder.cache.state(), **self._embedder.stored.state()}
+        fastest = {self._embedder.tier: self._embedder.cache.state()}
+        tiers = fastest | self._embedder.stored.state()
         return {
             "model_class": "MobileSAM",
             "model_version": self.model_version,

@@ -11,13 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import requests
-
 from benchmarks.machine import describe_machine
 from benchmarks.process_watch import resident_mb
 from benchmarks.service_load import (
     START_TIMEOUT_S,
     click,
+    fastest_tier,
     image_host,
     make_tasks,
     percentiles_ms,
@@ -62,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for task in tasks[embedded:count]:
                     click(url, images, task, 0)
                 embedded = count
-                cached = requests.get(f"{url}/health", timeout=30).json()["cache"]["memory"]
+                cached = fastest_tier(url)
                 assert cached["entries"] == count
                 megabytes = cached["bytes"] / 2**20
                 print(f"| {count} | {megabytes:.0f} | {resident_mb(backend.pid):.0f} |", flush=True)

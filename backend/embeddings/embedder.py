@@ -42,17 +42,24 @@ class Embedder:
     The clicks' decoding goes on beside it in the requests' own threads.
 
     Args:
-        cache: the memory tier, where embeddings are looked up first and kept.
+        cache: the fastest tier, where embeddings are looked up first and kept.
         stored: the slower tiers, asked before the encoder; in the threads of those who ask, so that
             nobody waits for an encode in order to find what is there.
         threads: images that are worked on at once. More than one only where the encoder takes
             them in batches: one encode uses all cores by itself, and two would make both later.
+        tier: what the fastest tier is called.
     """
 
     def __init__(
-        self, cache: EmbeddingCache[Embedding], stored: StoredEmbeddings, *, threads: int = 1
+        self,
+        cache: EmbeddingCache[EmbeddingKey, Embedding],
+        stored: StoredEmbeddings,
+        *,
+        threads: int = 1,
+        tier: str = "memory",
     ) -> None:
         self.cache = cache
+        self.tier = tier
         self.stored = stored
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
@@ -85,7 +92,7 @@ class Embedder:
         """Return an embedding that is in memory, or None, without waiting."""
         embedding = self.cache.get(key) if key in self.cache else None
         if embedding is not None:
-            current_record().tiers.append("memory")
+            current_record().tiers.append(self.tier)
         return embedding
 
     def find_stored(self, key: EmbeddingKey) -> Embedding | None:
@@ -93,7 +100,7 @@ class Embedder:
         with self._lock:
             embedding = self.cache.get(key)
             if embedding is not None:
-                current_record().tiers.append("memory")
+                current_record().tiers.append(self.tier)
                 return embedding
             job = self._pending.get(key)
             if job is not None:
