@@ -35,14 +35,14 @@ lock: $(VENV)/.development  ## the lock files anew, after a change of requiremen
 	$(BIN)/$(COMPILE) requirements-dev.txt --output-file requirements-dev.lock
 	$(BIN)/$(COMPILE) requirements.txt --constraints requirements-dev.lock --output-file requirements.lock
 
-bench: $(VENV)/.runtime  ## the model and the codec beside their peers; the service under load
+bench: $(VENV)/.runtime redis-server  ## the model and the codec beside their peers; the service under load
 	$(BIN)/python -m benchmarks.bench_model
 	$(BIN)/python -m benchmarks.bench_service
 	$(BIN)/python -m benchmarks.bench_brush
 	$(BIN)/python -m benchmarks.bench_earlier_regions
 	$(BIN)/python -m benchmarks.bench_memory
 	$(BIN)/python -m benchmarks.bench_export
-	$(BIN)/python -m benchmarks.bench_scale  # needs Debian's redis-server
+	$(BIN)/python -m benchmarks.bench_scale
 	$(BIN)/python -m benchmarks.soak
 
 $(VENV)/.runtime: requirements.lock
@@ -60,7 +60,7 @@ chromium:  # the browser test's; Debian's package where there is none
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 
 .PHONY: redis-server nginx
-redis-server:  # the cache tests', on a port of their own; Debian's package where there is none
+redis-server:  # the cache tests' and the benchmarks', on ports of their own; Debian's package where there is none
 	command -v redis-server >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq redis-server; }
 
 nginx:  # the gateway tests', likewise

@@ -68,10 +68,12 @@ class Segmenter:
         self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         batches = EncodeBatches(predictor)
+        is_on_gpu = str(predictor.device) != "cpu"
         self._embedder = Embedder(
             EmbeddingCache(settings.cache_mb * MEGABYTE),
-            StoredEmbeddings.from_settings(settings, predictor),
+            StoredEmbeddings.from_settings(settings, predictor, with_memory=is_on_gpu),
             threads=batches.threads,
+            tier="device" if is_on_gpu else "memory",
         )
         self._images = TaskImages(
             predictor.model_id,
@@ -108,12 +110,13 @@ class Segmenter:
         two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
         predict_refined(predictor, embedding, two_clicks)
         log.info(
-            "loaded %s in %s %s on %s in %.1f s",
+            "loaded %s in %s %s on %s in %.1f s: %s",
             predictor.model_id,
             predictor.runtime,
             predictor.precision,
             predictor.device,
             time.perf_counter() - started,
+            predictor.runtime_reason,
         )
         return cls(predictor, settings)
 
@@ -138,7 +141,8 @@ class Segmenter:
 
     def describe(self) -> dict[str, Any]:
         """Return what /health says of the model and of each tier of the cache."""
-        tiers = {"memory": self._embedder.cache.state(), **self._embedder.stored.state()}
+        fastest = {self._embedder.tier: self._embedder.cache.state()}
+        tiers = fastest | self._embedder.stored.state()
         return {
             "model_class": "MobileSAM",
             "model_version": self.model_version,
@@ -146,6 +150,7 @@ class Segmenter:
             "device": str(self._predictor.device),
             "runtime": self._predictor.runtime,
             "precision": self._predictor.precision,
+            "runtime_reason": self._predictor.runtime_reason,
             "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }

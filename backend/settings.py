@@ -103,7 +103,8 @@ class Settings:
         "MOBILESAM_CACHE_MB",
         512,
         whole_number("megabytes", 16, 1_000_000),
-        "Memory for image embeddings; 2 MB an image with the official weights",
+        "Memory for image embeddings, with a GPU of both the GPU and the machine; "
+        "2 MB an image with the official weights",
     )
     cache_dir: str | None = _variable(
         "MOBILESAM_CACHE_DIR",

@@ -20,6 +20,7 @@ from backend.brush import encode_brush
 from backend.label_studio import projects
 from benchmarks import service_load
 from benchmarks.machine import describe_machine
+from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
 
 SEED = 7
@@ -91,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clicks", type=int, default=60, help="of each kind")
     parser.add_argument("--width", type=int, default=1600)
     parser.add_argument("--height", type=int, default=1200)
-    parser.add_argument("--checkpoint", default="demo", help="official, demo or a .pt file")
+    add_checkpoint(parser)
     parser.add_argument("--log", type=Path, default=Path("runs/bench_earlier_regions.log"))
     options = parser.parse_args(arguments)
     options.log.parent.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,7 @@ turns, so that other load meets all of them.
 """
 
 import argparse
-import importlib.metadata
-import importlib.util
 import os
-import platform
 import subprocess
 import sysconfig
 import time
@@ -24,31 +21,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.machine import describe_machine
+from benchmarks.weights import CACHE, add_checkpoint
 from mobilesam import Predictor
+from mobilesam.checkpoint import find_checkpoint
 from mobilesam.scenes import generate_scene
 
-ROOT = Path(__file__).parents[1]
-CACHE = ROOT / ".cache" / "bench_model"
 PEERS = {"mobilesam-mirror": "1.0.0", "ultralytics": "8.4.190"}
 OURS = [("openvino", "auto"), ("openvino", "float32"), ("torch", "float32")]
 DECODES_PER_TURN = 5
 
 Run = Callable[[str], float]  # "encode" or "decode" -> milliseconds
-
-
-def parity_weights(path: Path) -> Path:
-    """Write fixed weights of the official sizes, unless they are there, and return their file."""
-    if not path.exists():
-        source = ROOT / "tests" / "golden" / "parity" / "parity_weights.py"
-        spec = importlib.util.spec_from_file_location(source.stem, source)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        state = {name: torch.from_numpy(value) for name, value in module.make_state(0).items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, path)
-    return path
 
 
 def ours(predictor: Predictor, image: NDArray[np.uint8]) -> Run:
@@ -138,14 +121,9 @@ def peer(name: str, weights: Path, image: Path) -> Iterator[Run]:
             asked.close()  # it ends at the end of its input
 
 
-def print_machine(size_hw: tuple[int, int], turns: int) -> None:
+def print_conditions(size_hw: tuple[int, int], turns: int) -> None:
     """Print what the numbers depend on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "openvino")]
-    print(f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores", end=", ")
-    print(f"Python {platform.python_version()}, {', '.join(versions)}")
+    print(describe_machine("torch", "openvino"))
     print(
         f"image {size_hw[1]} x {size_hw[0]}; milliseconds: median / 95th percentile of {turns} ",
         end="",
@@ -176,13 +154,16 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--width", type=int, default=1600)
     parser.add_argument("--height", type=int, default=1200)
-    parser.add_argument("--checkpoint", help="instead of random weights; demo has no peers")
-    parser.add_argument("--no-peers", action="store_true", help="only this project's runtimes")
+    add_checkpoint(parser)
+    parser.add_argument(
+        "--no-peers",
+        action="store_true",
+        help="only this project's runtimes; needed for demo, which the peers cannot load",
+    )
     options = parser.parse_args()
 
     size_hw = (options.height, options.width)
     CACHE.mkdir(parents=True, exist_ok=True)
-    weights = options.checkpoint or parity_weights(CACHE / "mobile_sam.pt")
     image = generate_scene(1, size_hw).image
     np.save(CACHE / "image.npy", image)
     choices = [(*choice, "cpu") for choice in OURS]
@@ -192,10 +173,11 @@ def main() -> None:
         contestants: dict[str, Run] = {}
         batches_ms: dict[str, list[float]] = {}
         for name, version in {} if options.no_peers else PEERS.items():
-            started = stack.enter_context(peer(name, Path(weights), CACHE / "image.npy"))
+            weights = find_checkpoint(options.checkpoint)
+            started = stack.enter_context(peer(name, weights, CACHE / "image.npy"))
             contestants[f"{name} {version}"] = started
         for runtime, precision, device in choices:
-            predictor = Predictor(weights, device, runtime=runtime, precision=precision)
+            predictor = Predictor(options.checkpoint, device, runtime=runtime, precision=precision)
             label = f"ours, {runtime} {predictor.precision}, {predictor.device}"
             contestants[label] = ours(predictor, image)
             if predictor.batch_size > 1:
@@ -209,7 +191,7 @@ def main() -> None:
             for name, run in contestants.items():
                 times_ms[name]["encode"].append(run("encode"))
                 times_ms[name]["decode"] += [run("decode") for _ in range(DECODES_PER_TURN)]
-    print_machine(size_hw, options.turns)
+    print_conditions(size_hw, options.turns)
     print_table(times_ms)
     if torch.cuda.is_available():
         print(f"\n{describe_gpu()}")

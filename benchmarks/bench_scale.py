@@ -7,6 +7,7 @@ reckons from the measured costs how long a million images take, and what a thous
 
 import argparse
 import itertools
+import math
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import requests
 
 from backend.demo.child_process import free_port
@@ -31,11 +34,24 @@ from benchmarks.service_load import (
     percentiles_ms,
     service,
 )
+from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
 
+IMAGES = 1_000_000
+NIGHT_S = 12 * 3600
+ANNOTATORS = 1000
 CLICKS_PER_MINUTE = 12  # of a quick annotator
 IMAGES_PER_HOUR = 60  # that a quick annotator opens
-STORED_MB = 2.1  # an embedding in Redis or on disk, in half precision
+WORKING_HOURS = 8
+MOST_LOAD = 0.5  # of a replica, so that clicks that come together do not wait for long
+
+
+class Costs(NamedTuple):
+    """What an image and a click take of a machine: its time alone, and bytes in Redis."""
+
+    encode_s: float
+    decode_s: float
+    stored_bytes: int
 
 
 @contextmanager
@@ -95,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clicks", type=int, default=10, help="of each annotator")
     parser.add_argument("--width", type=int, default=1600)
     parser.add_argument("--height", type=int, default=1200)
-    parser.add_argument("--checkpoint", default="demo", help="official, demo or a .pt file")
+    add_checkpoint(parser)
     parser.add_argument("--log", type=Path, default=Path("runs/bench_scale.log"))
     options = parser.parse_args(arguments)
     options.log.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         make_tasks(predictor, options.annotators, size_hw, first=1000 * replicas)
         for replicas in options.replicas
     ]
-    costs_s = reckon_costs(predictor, groups[0])
+    costs = measure_costs(predictor, groups[0])
     del predictor
     head = "replicas | annotators | clicks / s | median, ms | p95, ms | found in Redis | faults"
     print(f"| {head} |\n|{'---|' * 7}", flush=True)
@@ -117,36 +133,58 @@ def main(arguments: list[str] | None = None) -> int:
             measure(replicas, tasks, options.clicks, options, redis_url)
             for replicas, tasks in zip(options.replicas, groups, strict=True)
         ]
-    print_paper(*costs_s)
+    print_paper(costs)
     return 1 if any(each.fault() for clicks in found for each in clicks) else 0
 
 
-def reckon_costs(predictor: Predictor, tasks: list[Task]) -> tuple[float, float]:
-    """Return the seconds of an encode and of a decode, each alone on all cores."""
-    encodes, decodes = [], []
+def measure_costs(predictor: Predictor, tasks: list[Task]) -> Costs:
+    """Embed and click each task's image, with nothing else running."""
+    encodes, decodes, sizes = [], [], []
     for task in tasks:
         started = time.perf_counter()
         image = decode_image(task.file, name="scene", max_pixels=10**9)
-        embedding = predictor.embed(image)
+        embedding = predictor.embed(image).in_half_precision()
         encodes.append(time.perf_counter() - started)
+        sizes.append(len(predictor.pack(embedding)))
         for point in task.points_xy:
             started = time.perf_counter()
             _ = predictor.predict_object(embedding, points_xy=[point], point_labels=[1]).masks
             decodes.append(time.perf_counter() - started)
-    return percentiles_ms(encodes)[0] / 1000, percentiles_ms(decodes)[0] / 1000
+    print(f"alone: an image {summary(encodes)}, a click {summary(decodes)}", end=", ")
+    print(f"{max(sizes) / 1e6:.2f} MB an embedding\n")
+    return Costs(float(np.median(encodes)), float(np.median(decodes)), max(sizes))
 
 
-def print_paper(encode_s: float, decode_s: float) -> None:
+def summary(seconds: list[float]) -> str:
+    """Say median and 95th percentile of durations."""
+    median_ms, p95_ms = percentiles_ms(seconds)
+    return f"{median_ms:.0f} ms (p95 {p95_ms:.0f}, n {len(seconds)})"
+
+
+def print_paper(costs: Costs) -> None:
     """Reckon large jobs from the costs of one image and one click, on machines like this one."""
-    print(f"\nalone: {1000 * encode_s:.0f} ms an image, {1000 * decode_s:.0f} ms a click")
-    print("\n| job | on machines like this one |\n|---|---|")
-    days = 1e6 * encode_s / 86400
-    print(f"| embed 1,000,000 images | {days:.1f} machine days, {1e6 * STORED_MB / 1e3:,.0f} GB |")
-    load = 1000 * (CLICKS_PER_MINUTE / 60 * decode_s + IMAGES_PER_HOUR / 3600 * encode_s)
-    print(
-        f"| 1,000 annotators, {CLICKS_PER_MINUTE} clicks a minute, {IMAGES_PER_HOUR} images an hour"
-        f" | {load:.1f} machines at full load, {2 * load:.0f} at half |"
+    print("\n| on paper, a machine like this one for each replica | images / s | GB | replicas |")
+    print("|---|---|---|---|")
+    needed = math.ceil(IMAGES * costs.encode_s / NIGHT_S)
+    print_job(f"embed {IMAGES:,} images, one replica", 1 / costs.encode_s, IMAGES, costs, 1)
+    print_job(f"the same in {NIGHT_S // 3600} hours", IMAGES / NIGHT_S, IMAGES, costs, needed)
+    images_per_s = ANNOTATORS * IMAGES_PER_HOUR / 3600
+    clicks_per_s = ANNOTATORS * CLICKS_PER_MINUTE / 60
+    load = images_per_s * costs.encode_s + clicks_per_s * costs.decode_s
+    print_job(
+        f"{ANNOTATORS:,} annotators, {CLICKS_PER_MINUTE} clicks a minute, {IMAGES_PER_HOUR} images "
+        f"an hour, at half load; GB of {WORKING_HOURS} hours",
+        images_per_s,
+        ANNOTATORS * IMAGES_PER_HOUR * WORKING_HOURS,
+        costs,
+        math.ceil(load / MOST_LOAD),
     )
+
+
+def print_job(name: str, images_per_s: float, images: int, costs: Costs, replicas: int) -> None:
+    """Print a row of the table on paper."""
+    gigabytes = images * costs.stored_bytes / 1e9
+    print(f"| {name} | {images_per_s:.1f} | {gigabytes:,.0f} | {replicas} |")
 
 
 if __name__ == "__main__":

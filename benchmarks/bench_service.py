@@ -7,6 +7,7 @@ mask is compared with the one that the same model gives alone. Rows:
     warm       further clicks on it, all annotators clicking as fast as they are answered
     returning  to an image that was left for another one
     opened     the first click on a task that was opened before
+    came next  the first click on the task that the project serves after one that was opened
     beside     a warm click while four images wait for the encoder
 """
 
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import requests
@@ -34,11 +36,13 @@ from benchmarks.service_load import (
     open_task,
     percentiles_ms,
     service,
-    wait_until_idle,
+    wait_until_kept,
 )
+from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
 
 QUEUED = 4  # images that wait for the encoder beside a warm click
+REPEATED = 5  # tasks for each row of first clicks of one annotator
 
 
 class Table:
@@ -75,16 +79,28 @@ def measure_crowd(table: Table, url: str, images: str, tasks: Sequence[Task], cl
     table.add("warm", len(tasks), warm, time.perf_counter() - started)
 
 
+def served_after(tasks: Sequence[Task]) -> dict[int, int]:
+    """Return which task the project serves after which one, of those that `measure_one` takes."""
+    opened, following = (tasks[n * REPEATED :][:REPEATED] for n in (1, 2))
+    return {one.number: other.number for one, other in zip(opened, following, strict=True)}
+
+
 def measure_one(table: Table, url: str, images: str, tasks: Sequence[Task], clicks: int) -> None:
-    """What one annotator meets; needs `3 + QUEUED` tasks."""
-    here, there, opened, *queued = tasks
-    measure_crowd(table, url, images, [here], clicks)
-    click(url, images, there, 0)
+    """What one annotator meets; needs `3 * REPEATED + QUEUED` tasks."""
+    fresh, opened, following = (tasks[n * REPEATED :][:REPEATED] for n in range(3))
+    queued = tasks[3 * REPEATED :]
+    table.add("first", 1, [click(url, images, task, 0) for task in fresh])
+    here, there, *_ = fresh
+    started = time.perf_counter()
+    warm = annotate(url, images, here, clicks)
+    table.add("warm", 1, warm, time.perf_counter() - started)
     pairs = [click(url, images, task, 0) for _ in range(clicks) for task in (here, there)]
     table.add("returning", 1, pairs)
-    open_task(url, images, opened)
-    wait_until_idle(url)
-    table.add("opened", 1, [click(url, images, opened, 0)])
+    for number, task in enumerate(opened, 1):
+        open_task(url, images, task)
+        wait_until_kept(url, REPEATED + 2 * number)
+    table.add("opened", 1, [click(url, images, task, 0) for task in opened])
+    table.add("came next", 1, [click(url, images, task, 0) for task in following])
     for task in queued:
         threading.Thread(target=open_task, args=(url, images, task)).start()
     beside = []
@@ -100,9 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--annotators", type=int, nargs="+", default=[8, 32])
     parser.add_argument("--clicks", type=int, default=20, help="warm ones of each annotator")
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--height", type=int, default=768)
-    parser.add_argument("--checkpoint", default="demo", help="official, demo or a .pt file")
+    parser.add_argument("--width", type=int, default=1600)
+    parser.add_argument("--height", type=int, default=1200)
+    add_checkpoint(parser)
     parser.add_argument("--log", type=Path, default=Path("runs/bench_service.log"))
     options = parser.parse_args(arguments)
     options.log.parent.mkdir(parents=True, exist_ok=True)
@@ -112,15 +128,19 @@ def main(arguments: list[str] | None = None) -> int:
     print(describe_machine("torch", "openvino"))
     print(f"{predictor.model_id}, {predictor.runtime} {predictor.precision} on {predictor.device}")
     print(f"JPEG images of {options.width} x {options.height}\n")
-    counts = [3 + QUEUED, *options.annotators]
+    counts = [3 * REPEATED + QUEUED, *options.annotators]
     groups = [
         make_tasks(predictor, count, size_hw, first=sum(counts[:index]))
         for index, count in enumerate(counts)
     ]
     del predictor  # its threads would take the service's processor
-    backend, url = service(options.checkpoint, options.log)
     table = Table()
-    with image_host([*itertools.chain.from_iterable(groups)]) as images, backend:
+    with ExitStack() as stack:
+        every = [*itertools.chain.from_iterable(groups)]
+        images = stack.enter_context(image_host(every, served_after=served_after(groups[0])))
+        label_studio = {"LABEL_STUDIO_URL": images, "LABEL_STUDIO_API_KEY": "0" * 40}
+        backend, url = service(options.checkpoint, options.log, environment=label_studio)
+        stack.enter_context(backend)
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         with health_watch(url) as health:
             measure_one(table, url, images, groups[0], options.clicks)

@@ -11,13 +11,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import requests
@@ -26,6 +27,7 @@ from PIL import Image
 
 from backend.brush import decode_brush
 from backend.demo.child_process import ChildProcess, free_port
+from backend.embeddings import upcoming_tasks
 from backend.fetching.decoding import decode_image
 from backend.label_studio import projects
 from mobilesam import Predictor
@@ -99,13 +101,18 @@ def image_host(
     tasks: Sequence[Task],
     asked: threading.Event | None = None,
     answer_now: threading.Event | None = None,
+    served_after: Mapping[int, int] | None = None,
 ) -> Iterator[str]:
     """Serve the images and give the address in front of `/<number>.jpg`.
+
+    To a service that has the address as LABEL_STUDIO_URL it is a Label Studio, too, as far as that
+    tells which task comes next.
 
     Args:
         tasks: whose images they are.
         asked: set when a file is asked for.
         answer_now: waited for before any answer.
+        served_after: task -> the task that the project serves after it; others are the last ones.
     """
     files = {f"/{task.number}.jpg": task.file for task in tasks}
 
@@ -114,11 +121,22 @@ def image_host(
             if asked and answer_now:
                 asked.set()
                 answer_now.wait()
-            content = files[self.path]
+            is_api = self.path.startswith("/api/")
+            content = json.dumps(self._api()).encode() if is_api else files[self.path]
             self.send_response(200)
+            self.send_header("Content-Type", "application/json" if is_api else "image/jpeg")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def _api(self) -> dict[str, Any]:
+            address = urlsplit(self.path)
+            if address.path != "/api/tasks/":
+                return {"sampling": upcoming_tasks.SEQUENTIAL}
+            later, *_ = json.loads(parse_qs(address.query)["query"][0])["filters"]["items"]
+            number = (served_after or {}).get(later["value"])
+            images = f"http://{self.headers['Host']}"
+            return {"tasks": [] if number is None else [task_json(images, number)]}
 
         def log_message(self, *_: object) -> None:
             pass
@@ -153,10 +171,15 @@ def service(
     return backend, f"http://127.0.0.1:{port}"
 
 
+def task_json(images: str, number: int) -> dict[str, Any]:
+    """Make a task of Label Studio's JSON."""
+    return {"id": number, "data": {"image": f"{images}/{number}.jpg"}}
+
+
 def request_body(images: str, task: Task, context: dict[str, Any] | None) -> dict[str, Any]:
     """Make the body of /predict, as Label Studio does."""
     return {
-        "tasks": [{"id": task.number, "data": {"image": f"{images}/{task.number}.jpg"}}],
+        "tasks": [task_json(images, task.number)],
         "project": "1.0",
         "label_config": projects.LABELING_CONFIG,
         "params": {"context": context},
@@ -218,6 +241,21 @@ def wait_until_idle(url: str) -> None:
         health = requests.get(f"{url}/health", timeout=30).json()
         if not health["waiting_for_encoder"]:
             return
+
+
+def fastest_tier(url: str) -> dict[str, Any]:
+    """Return what /health says of the tier that is asked first."""
+    tiers = requests.get(f"{url}/health", timeout=30).json()["cache"]
+    return tiers.get("device") or tiers["memory"]
+
+
+def wait_until_kept(url: str, images: int) -> None:
+    """Wait until so many images are in the fastest tier."""
+    until = time.monotonic() + START_TIMEOUT_S
+    while fastest_tier(url)["entries"] < images:
+        if time.monotonic() > until:
+            raise TimeoutError(f"not {images} images in memory after {START_TIMEOUT_S} s")
+        time.sleep(0.1)
 
 
 def percentiles_ms(seconds: Sequence[float]) -> tuple[float, float]:

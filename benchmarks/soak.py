@@ -36,6 +36,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.process_watch import Usage, usage, usage_watch
 from benchmarks.service_load import START_TIMEOUT_S, service, wait_until_idle
 from benchmarks.soak_images import FAULTS, SoakImage, failing_host, make_images, random_fault
+from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
 
 MAX_DRIFT_PCT = 5.0
@@ -227,7 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=0, help="on top of the minutes")
     parser.add_argument("--annotators", type=int, default=32)
     parser.add_argument("--images", type=int, default=60, help="pictures; files are without end")
-    parser.add_argument("--checkpoint", default="demo", help="official, demo or a .pt file")
+    add_checkpoint(parser, default="demo")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path, default=Path("runs/soak.log"))
     options = parser.parse_args(arguments)

@@ -30,7 +30,7 @@ from mobilesam.resize import (
     to_model_points,
     to_shared_logits,
 )
-from mobilesam.runtime import open_runtime
+from mobilesam.runtime import explain_choice, open_runtime
 from mobilesam.spilling_runtime import to_device_with_room
 
 
@@ -78,6 +78,7 @@ class Predictor:
         device: where the model is.
         runtime: "torch" or "openvino".
         precision: of the image encoder, "float32", "bfloat16" or "float16".
+        runtime_reason: why it is this device, runtime and precision.
         input_size: side of the square model input in pixels.
         batch_size: images that `embed_batch` encodes at once; 1 where the device gains nothing.
         weights: "official", "demo", or the name of another weights file.
@@ -107,6 +108,9 @@ class Predictor:
         self.batch_size = self._runtime.batch_size
         self.runtime = self._runtime.name
         self.precision = self._runtime.precision
+        self.runtime_reason = explain_choice(
+            self._runtime, device=device, runtime=runtime, precision=precision
+        )
         self.weights = _name_weights(path, digest)
         self.model_id = f"mobilesam-{self.weights}-weights-{digest[:8]}"
 

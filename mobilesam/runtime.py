@@ -146,6 +146,44 @@ def _has_finite_answers(runtime: Runtime) -> bool:
     return bool(features.isfinite().all() and logits.isfinite().all())
 
 
+def explain_choice(opened: Runtime, *, device: str, runtime: str, precision: str) -> str:
+    """Say why it is this device, runtime and precision, in words for whoever runs it.
+
+    Args:
+        opened: what `open_runtime` returned.
+        device: as for `open_runtime`, as are the others.
+        runtime: likewise.
+        precision: likewise.
+    """
+    is_cpu = opened.device.type == "cpu"
+    if device != "auto":
+        place = f"{opened.device} was asked for"
+    elif runtime == "openvino":
+        place = "OpenVINO runs on the CPU"
+    else:
+        place = "no CUDA device is there" if is_cpu else "a CUDA device is there"
+    if runtime != "auto":
+        program = f"{runtime} was asked for"
+    elif not is_cpu:
+        program = "torch runs on CUDA"
+    elif opened.name == "openvino":
+        program = "OpenVINO is the fastest on a CPU"
+    else:
+        program = "OpenVINO cannot be used here, see the log"
+    numbers = {
+        "bfloat16": "the processor computes in bfloat16",
+        "float16": "float16 is the fastest on CUDA",
+        "float32": "the processor has no bfloat16 that OpenVINO could use",
+    }[opened.precision]
+    if precision != "auto" and precision == opened.precision:
+        numbers = f"{precision} was asked for"
+    elif is_cpu and opened.name == "torch":
+        numbers = "torch computes in float32 on a CPU"
+    elif opened.precision == "float32" and not is_cpu:
+        numbers = "float16 cannot hold what these weights compute"
+    return f"{place}; {program}; {numbers}"
+
+
 def find_device(name: str) -> torch.device:
     """Return the device of that name; "auto" is CUDA where there is one.
 

@@ -33,8 +33,10 @@ RUN = {
     r"python -m benchmarks.soak.*": "tests/benchmarks/test_soak.py::test_short_soak",
     r"python -m mobilesam compare .+": MODEL + "compare_prints_the_runtime",
     r"python -m mobilesam.train_demo": "tests/mobilesam/test_train_demo.py::test_",
-    r"python -m benchmarks.bench_(service|memory|scale).*": "tests/backend/test_service.py"
+    r"python -m benchmarks.bench_service.*": "tests/backend/test_service.py"
     "::test_benchmark_of_the_service_runs",
+    r"python -m benchmarks.bench_memory.*": BENCH + "memory.py::test_",
+    r"python -m benchmarks.bench_scale.*": BENCH + "scale.py::test_",
     r"python -m benchmarks.bench_earlier_regions.*": BENCH + "earlier_regions.py::test_",
     r"python -m benchmarks.bench_model.*": BENCH + "model.py::test_",
     r"python -m benchmarks.bench_export.*": BENCH + "export.py::test_",

@@ -1,11 +1,13 @@
-"""The tiers that keep embeddings: what all of them offer, and the fastest, memory.
+"""The tiers that keep embeddings: what all of them offer, and the fastest.
 
-A lookup goes memory -> disk -> Redis -> encoder (see `embedder.py`, `stored_embeddings.py`).
+That is memory, or on a GPU the device, with memory behind it. A lookup goes device -> memory ->
+disk -> Redis -> encoder (see `embedder.py`, `stored_embeddings.py`).
 """
 
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -25,6 +27,7 @@ class Sized(Protocol):
         """Size in bytes."""
 
 
+Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value", bound=Sized)
 
 
@@ -40,7 +43,7 @@ class CacheState:
 
 
 class ByteStore(Protocol):
-    """A tier outside this process's memory: bytes under names of 64 hexadecimal digits.
+    """A tier below the fastest: bytes under names of 64 hexadecimal digits.
 
     It may lose what was put, and be gone for a while: it then finds nothing and keeps nothing, says
     so once in the log, and never raises. Safe under threads.
@@ -97,8 +100,8 @@ class Outage:
                 self._log.warning("%s works again", self._thing)
 
 
-class EmbeddingCache(Generic[Value]):
-    """The memory tier: a thread-safe map that forgets what was not used for longest.
+class EmbeddingCache(Generic[Key, Value]):
+    """The fastest tier: a thread-safe map that forgets what was not used for longest.
 
     Args:
         max_bytes: sum of the values' sizes that is kept. A value larger than that is not kept.
@@ -107,12 +110,12 @@ class EmbeddingCache(Generic[Value]):
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._values: OrderedDict[EmbeddingKey, Value] = OrderedDict()
+        self._values: OrderedDict[Key, Value] = OrderedDict()
         self._bytes = 0
         self._hits = 0
         self._misses = 0
 
-    def get(self, key: EmbeddingKey) -> Value | None:
+    def get(self, key: Key) -> Value | None:
         """Return a value and count it as used now, or None."""
         with self._lock:
             value = self._values.get(key)
@@ -123,17 +126,15 @@ class EmbeddingCache(Generic[Value]):
             self._values.move_to_end(key)
             return value
 
-    def __contains__(self, key: EmbeddingKey) -> bool:
+    def __contains__(self, key: Key) -> bool:
         """Say whether a value is kept, without counting it as used."""
         with self._lock:
             return key in self._values
 
-    def put(self, key: EmbeddingKey, value: Value) -> None:
+    def put(self, key: Key, value: Value) -> None:
         """Keep a value, and drop others where it needs their room."""
         with self._lock:
-            earlier = self._values.pop(key, None)
-            if earlier is not None:
-                self._bytes -= earlier.nbytes
+            self._drop(key)
             if value.nbytes > self.max_bytes:
                 return
             self._values[key] = value
@@ -141,6 +142,16 @@ class EmbeddingCache(Generic[Value]):
             while self._bytes > self.max_bytes:
                 _, dropped = self._values.popitem(last=False)
                 self._bytes -= dropped.nbytes
+
+    def remove(self, key: Key) -> None:
+        """Forget a value."""
+        with self._lock:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        earlier = self._values.pop(key, None)
+        if earlier is not None:
+            self._bytes -= earlier.nbytes
 
     def state(self) -> CacheState:
         """Return the numbers of this moment."""

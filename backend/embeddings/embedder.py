@@ -42,17 +42,24 @@ class Embedder:
     The clicks' decoding goes on beside it in the requests' own threads.
 
     Args:
-        cache: the memory tier, where embeddings are looked up first and kept.
+        cache: the fastest tier, where embeddings are looked up first and kept.
         stored: the slower tiers, asked before the encoder; in the threads of those who ask, so that
             nobody waits for an encode in order to find what is there.
         threads: images that are worked on at once. More than one only where the encoder takes
             them in batches: one encode uses all cores by itself, and two would make both later.
+        tier: what the fastest tier is called.
     """
 
     def __init__(
-        self, cache: EmbeddingCache[Embedding], stored: StoredEmbeddings, *, threads: int = 1
+        self,
+        cache: EmbeddingCache[EmbeddingKey, Embedding],
+        stored: StoredEmbeddings,
+        *,
+        threads: int = 1,
+        tier: str = "memory",
     ) -> None:
         self.cache = cache
+        self.tier = tier
         self.stored = stored
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
@@ -85,7 +92,7 @@ class Embedder:
         """Return an embedding that is in memory, or None, without waiting."""
         embedding = self.cache.get(key) if key in self.cache else None
         if embedding is not None:
-            current_record().tiers.append("memory")
+            current_record().tiers.append(self.tier)
         return embedding
 
     def find_stored(self, key: EmbeddingKey) -> Embedding | None:
@@ -93,7 +100,7 @@ class Embedder:
         with self._lock:
             embedding = self.cache.get(key)
             if embedding is not None:
-                current_record().tiers.append("memory")
+                current_record().tiers.append(self.tier)
                 return embedding
             job = self._pending.get(key)
             if job is not None:
@@ -108,17 +115,25 @@ class Embedder:
 
     def prepare(
         self, key: EmbeddingKey, compute: Callable[[], Embedding], urgency: Urgency
-    ) -> None:
+    ) -> bool:
         """Start computing an embedding that somebody may ask for, unless a tier has it.
 
         It is dropped where too many wait that are at least as urgent. Nothing is computed for
         upcoming tasks while anything else waits.
+
+        Returns:
+            Whether it is there or coming, and was not dropped.
         """
-        if self.load(key) or (urgency is Urgency.UPCOMING and self.is_busy()):
-            return
+        if self.load(key):
+            return True
+        if urgency is Urgency.UPCOMING and self.is_busy():
+            return False
         with self._lock:
-            if not self._has(key) and self._encoder.waiting(urgency) < MAX_GUESSES:
+            if not self._has(key):
+                if self._encoder.waiting(urgency) >= MAX_GUESSES:
+                    return False
                 self._enter(key, _Job(compute), urgency)
+        return True
 
     def is_busy(self) -> bool:
         """Say whether anything waits for the encoder that somebody asked for."""

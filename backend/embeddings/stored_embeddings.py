@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from backend.embeddings.cache import ByteStore, CacheState, EmbeddingKey
 from backend.embeddings.disk_cache import DiskCache
+from backend.embeddings.memory_store import MemoryStore
 from backend.embeddings.redis_cache import RedisCache
 from backend.monitoring.step_times import step
 from backend.settings import MEGABYTE, Settings
@@ -56,9 +57,20 @@ class StoredEmbeddings:
         self._writer = Workers("store", threads=1) if stores else None
 
     @classmethod
-    def from_settings(cls, settings: Settings, predictor: Predictor) -> Self:
-        """Open the disk tier and the Redis tier, where they are set."""
+    def from_settings(
+        cls, settings: Settings, predictor: Predictor, *, with_memory: bool = False
+    ) -> Self:
+        """Open the disk tier and the Redis tier, where they are set.
+
+        Args:
+            settings: say so, and what there is room for.
+            predictor: whose embeddings they are.
+            with_memory: whether the machine's memory is a tier, too; where it is the fastest one
+                already, it is not.
+        """
         stores: list[ByteStore] = []
+        if with_memory:
+            stores.append(MemoryStore(settings.cache_mb * MEGABYTE))
         if settings.cache_dir is not None:
             stores.append(DiskCache(Path(settings.cache_dir), settings.cache_dir_mb * MEGABYTE))
         if settings.redis_url is not None:

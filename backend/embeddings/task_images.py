@@ -133,11 +133,28 @@ class TaskImages:
                 embedding = self._embedder.find_stored(key)
         return embedding
 
-    def prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
-        """Start embedding a task's (first) image in the background; `activity` learns of errors."""
-        if self._background.waiting(urgency) < MAX_WAITING[urgency]:
-            job = functools.partial(self._prepare, task, tag, project, urgency)
-            self._background.submit(urgency, job)
+    def prepare(
+        self,
+        task: dict[str, Any],
+        tag: ImageTag,
+        project: str,
+        urgency: Urgency,
+        dropped: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start embedding a task's (first) image in the background; `activity` learns of errors.
+
+        Args:
+            task: with `id` and `data`.
+            tag: the Image tag whose image it is.
+            project: "<id>.<unix time of creation>", as in the request.
+            urgency: what else goes first.
+            dropped: called, from any thread, where others have left no room for it.
+        """
+        if self._background.waiting(urgency) >= MAX_WAITING[urgency]:
+            dropped()
+            return
+        job = functools.partial(self._prepare, task, tag, project, urgency, dropped)
+        self._background.submit(urgency, job)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -152,8 +169,16 @@ class TaskImages:
         finally:
             self._waiting_room.release()
 
-    def _prepare(self, task: dict[str, Any], tag: ImageTag, project: str, urgency: Urgency) -> None:
+    def _prepare(
+        self,
+        task: dict[str, Any],
+        tag: ImageTag,
+        project: str,
+        urgency: Urgency,
+        dropped: Callable[[], None],
+    ) -> None:
         if urgency is Urgency.UPCOMING and self._embedder.is_busy():
+            dropped()
             return
 
         def tell(error: Exception) -> None:
@@ -166,7 +191,8 @@ class TaskImages:
             if key is None or not self._embedder.load(key):
                 key, compute = self._fetch_once(place)
                 compute = functools.partial(self._compute_unasked, compute, tell)
-                self._embedder.prepare(key, compute, urgency)
+                if not self._embedder.prepare(key, compute, urgency):
+                    dropped()
         except BackendError as error:
             tell(error)
 

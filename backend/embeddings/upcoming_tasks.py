@@ -4,7 +4,7 @@ import functools
 import logging
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from backend.embeddings.task_images import TaskImages
 from backend.fetching.transport import on_one_line
@@ -18,6 +18,7 @@ from backend.workers import Urgency, Workers
 SEQUENTIAL = "Sequential sampling"  # the other samplings are random, or need a model's scores
 TASKS_REMEMBERED = 10_000
 ASKED_AGAIN_AFTER_S = 120.0  # for the tasks after one; what is embedded already costs no encode
+DROPPED_ASKED_AGAIN_AFTER_S = 5.0  # where others left no room to embed them
 PROJECTS_REMEMBERED = 1000
 SAMPLING_TRUSTED_S = 600.0
 MAX_WAITING = 32  # questions to Label Studio
@@ -26,12 +27,21 @@ QUESTION_TIMEOUT_S = 10.0
 log = logging.getLogger(__name__)
 
 
+class _Question(NamedTuple):
+    """What comes after a task, and which of its images to embed."""
+
+    project: str
+    task_id: int
+    tags: tuple[ImageTag, ...]
+
+
 class UpcomingTasks:
     """Asks Label Studio what a project serves next, and has it embedded when nothing else waits.
 
-    One question at a time, and one per task within two minutes: clicks on a task that was seen pay
-    for one look into a map. Where a project serves its tasks in another order than that of their
-    ids, or anything fails, nothing is done: this is a guess. Safe under threads.
+    One question at a time, and one per task within two minutes, or within five seconds where real
+    work had its tasks dropped: clicks on a task that was seen pay for one look into a map. Where a
+    project serves its tasks in another order than that of their ids, or anything fails, nothing is
+    done: this is a guess. Safe under threads.
 
     Args:
         connections: tell which Label Studio a project belongs to.
@@ -44,7 +54,8 @@ class UpcomingTasks:
         self._images = images
         self._count = count
         self._lock = threading.Lock()
-        self._asking: set[str] = set()
+        # Projects of which a question is on its way, with the one to ask after it.
+        self._asking: dict[str, _Question | None] = {}
         self._seen: RecentMap[tuple[str, int], bool] = RecentMap(TASKS_REMEMBERED)
         self._is_sequential: RecentMap[str, bool] = RecentMap(PROJECTS_REMEMBERED)
         self._workers = Workers("upcoming", threads=1)
@@ -59,25 +70,39 @@ class UpcomingTasks:
         """
         if not self._count or self._seen.get((project, task_id)):
             return
+        question = _Question(project, task_id, tuple(tags))
         with self._lock:
-            if project in self._asking or self._workers.waiting() >= MAX_WAITING:
+            if project in self._asking:
+                # Who opened a task last is the furthest; the others' next click asks for theirs.
+                self._asking[project] = question
                 return
-            self._asking.add(project)
-        self._seen.put((project, task_id), True, lifetime_s=ASKED_AGAIN_AFTER_S)
-        job = functools.partial(self._prepare_after, task_id, tuple(tags), project)
-        self._workers.submit(Urgency.UPCOMING, job)
+            if self._workers.waiting() >= MAX_WAITING:
+                return
+            self._ask(question)
 
-    def _prepare_after(self, task_id: int, tags: tuple[ImageTag, ...], project: str) -> None:
+    def _ask(self, question: "_Question") -> None:
+        self._asking[question.project] = None
+        self._remember(question, ASKED_AGAIN_AFTER_S)
+        self._workers.submit(Urgency.UPCOMING, functools.partial(self._prepare_after, question))
+
+    def _remember(self, question: "_Question", lifetime_s: float) -> None:
+        self._seen.put((question.project, question.task_id), True, lifetime_s=lifetime_s)
+
+    def _prepare_after(self, question: "_Question") -> None:
+        project, task_id, tags = question
+        dropped = functools.partial(self._remember, question, DROPPED_ASKED_AGAIN_AFTER_S)
         try:
             for task in self._tasks_after(task_id, project):
                 for tag in tags:
-                    self._images.prepare(task, tag, project, Urgency.UPCOMING)
+                    self._images.prepare(task, tag, project, Urgency.UPCOMING, dropped)
         except Exception as error:  # noqa: BLE001 - a guess, whatever is wrong with it
             log.debug("no upcoming tasks of %s: %s", project, on_one_line(str(error)))
             self._is_sequential.put(project, False, lifetime_s=ASKED_AGAIN_AFTER_S)
         finally:
             with self._lock:
-                self._asking.discard(project)
+                following = self._asking.pop(project)
+                if following is not None and not self._seen.get((project, following.task_id)):
+                    self._ask(following)
 
     def _tasks_after(self, task_id: int, project: str) -> list[dict[str, Any]]:
         server = self._connections.find(project)

@@ -63,6 +63,7 @@ def test_health_names_model_device_and_weights(service):
     assert health["device"]
     assert health["runtime"] in ("openvino", "torch")
     assert health["precision"] in ("float32", "bfloat16", "float16")
+    assert health["runtime_reason"].count("; ") == 2  # of device, runtime and precision
 
 
 def test_eight_annotators_on_eight_images_get_their_own_masks(service, tasks):
@@ -97,15 +98,18 @@ def test_real_server_bounds_the_bytes_of_a_request(small_service, length):
 
 
 def test_benchmark_of_the_service_runs(capsys, tmp_path):
-    tiny = ["--annotators", "2", "--clicks", "2", "--width", "120", "--height", "100"]
-    assert bench_service.main([*tiny, "--log", str(tmp_path / "log")]) == 0
+    tiny = ["--checkpoint", "demo", "--annotators", "2", "--clicks", "2"]
+    tiny += ["--width", "120", "--height", "100", "--log", str(tmp_path / "log")]
+    assert bench_service.main(tiny) == 0
     printed = capsys.readouterr().out
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows[1:]] == [
-        *("first", "warm", "returning", "opened", "beside 4 encodes"),
+        *("first", "warm", "returning", "opened", "came next", "beside 4 encodes"),
         *("first", "warm"),
     ]
     assert all(row[-1] == "0" for row in rows[1:])
+    # What was opened or came next was embedded before its first click.
+    assert (tmp_path / "log").read_text().count("cache=encoder") == bench_service.REPEATED + 2
     assert "failed or wrong: 0 of" in printed
 
 

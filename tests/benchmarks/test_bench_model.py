@@ -16,16 +16,7 @@ def test_bench_model_prints_a_row_for_each_runtime_and_precision():
     options = ["--no-peers", "--checkpoint", "demo", "--turns", "1"]
     options += ["--width", "64", "--height", "48"]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.bench_model",
-            *options,
-            "--width",
-            "64",
-            "--height",
-            "48",
-        ],
+        [sys.executable, "-m", "benchmarks.bench_model", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -37,3 +37,19 @@ def test_unfinished_tasks_after_one_are_what_a_project_serves_next(api, project_
     assert [task["id"] for task in upcoming] == [ids[2], ids[4], ids[5]]
     assert upcoming[0]["data"] == {"image": ADDRESSES[2]}
     assert tasks_after(api, project_id, ids[-1], count=3, unfinished=True) == []
+
+
+@pytest.mark.parametrize("overlap", [1, 2], ids=["one-annotation", "two-annotations"])
+def test_label_studio_serves_upcoming_tasks_in_that_order(api, overlap):
+    """For one annotator; who labels beside others gets those that nobody has open."""
+    project_id = projects.open_project(api, f"served {overlap}", instruction="")
+    api.api.projects.import_tasks(
+        id=project_id, request=[{"image": address} for address in ADDRESSES[:5]]
+    )
+    api.api.projects.update(id=project_id, maximum_annotations=overlap)
+    served = api.get_json(f"/api/projects/{project_id}/next/")["id"]
+    for _ in range(4):
+        upcoming = tasks_after(api, project_id, served, count=1, unfinished=True)
+        api.api.annotations.create(id=served, result=[])
+        served = api.get_json(f"/api/projects/{project_id}/next/")["id"]
+        assert [task["id"] for task in upcoming] == [served]

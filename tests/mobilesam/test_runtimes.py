@@ -30,6 +30,7 @@ from mobilesam.resize import (
     to_model_input,
     to_model_input_on_device,
 )
+from mobilesam.runtime import explain_choice
 from mobilesam.scenes import generate_scene
 
 STATISTICS = pixel_statistics(torch.device("cpu"))
@@ -66,9 +67,64 @@ def test_auto_falls_back_to_torch_with_a_warning(monkeypatch, caplog, scene):
     predictor = Predictor("demo", device="cpu")
     assert predictor.runtime == "torch"
     assert "slower than OpenVINO" in caplog.text
+    assert "OpenVINO cannot be used here, see the log" in predictor.runtime_reason
     assert predictor.predict_object(predictor.embed(scene.image), **CLICK).masks.any()
     with pytest.raises(RuntimeChoiceError, match="openvino cannot be used here"):
         Predictor("demo", device="cpu", runtime="openvino")
+
+
+def opened(name, precision, device="cpu"):
+    return SimpleNamespace(name=name, precision=precision, device=torch.device(device))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "asked", "reason"),
+    [
+        pytest.param(
+            opened("openvino", "bfloat16"),
+            {},
+            "no CUDA device is there; OpenVINO is the fastest on a CPU; "
+            "the processor computes in bfloat16",
+            id="cpu",
+        ),
+        pytest.param(
+            opened("openvino", "float32"),
+            {"device": "cpu"},
+            "cpu was asked for; OpenVINO is the fastest on a CPU; "
+            "the processor has no bfloat16 that OpenVINO could use",
+            id="cpu-without-bfloat16",
+        ),
+        pytest.param(
+            opened("torch", "float32"),
+            {"device": "cpu"},
+            "cpu was asked for; OpenVINO cannot be used here, see the log; "
+            "torch computes in float32 on a CPU",
+            id="cpu-without-openvino",
+        ),
+        pytest.param(
+            opened("openvino", "float32"),
+            {"runtime": "openvino", "precision": "float32"},
+            "OpenVINO runs on the CPU; openvino was asked for; float32 was asked for",
+            id="all-asked-for",
+        ),
+        pytest.param(
+            opened("torch", "float16", "cuda:0"),
+            {},
+            "a CUDA device is there; torch runs on CUDA; float16 is the fastest on CUDA",
+            id="cuda",
+        ),
+        pytest.param(
+            opened("torch", "float32", "cuda:0"),
+            {},
+            "a CUDA device is there; torch runs on CUDA; "
+            "float16 cannot hold what these weights compute",
+            id="cuda-with-large-numbers",
+        ),
+    ],
+)
+def test_choice_is_explained(runtime, asked, reason):
+    default = {"device": "auto", "runtime": "auto", "precision": "auto"}
+    assert explain_choice(runtime, **default | asked) == reason
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class FakePredictor:
     device = "cpu"
     runtime = "fake"
     precision = "float32"
+    runtime_reason = "it is a fake"
     batch_size = 1
 
     def __init__(self):

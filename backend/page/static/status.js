@@ -42,7 +42,7 @@ function showState(state) {
     Weights: state.weights,
     "Model version": state.model_version,
     Device: state.device,
-    Runtime: `${state.runtime}, ${state.precision}`,
+    Runtime: `${state.runtime}, ${state.precision} (${state.runtime_reason})`,
     "Waiting for the encoder": images(state.waiting_for_encoder),
     "Largest image": `${state.max_image_mb} MB, ${(state.max_pixels / 1e6).toLocaleString("en")} megapixels`,
   });

@@ -7,9 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from backend.embeddings.disk_cache import FORGOTTEN_PART_S, DiskCache
+from backend.embeddings.disk_cache import COUNTED_AGAIN_SHARE, FORGOTTEN_PART_S, DiskCache
 
 SIZE = 100
 ROOM = 10 * SIZE
@@ -97,6 +98,19 @@ def test_two_services_share_a_folder(tmp_path):
     for number in range(100):
         (first, second)[number % 2].put(name(number), bytes(SIZE))
     assert size_of(tmp_path) <= ROOM * 1.2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_services_on_one_folder_exceed_its_room_by_a_twentieth_each_at_most(tmp_path, seed):
+    services, room = 4, 100 * SIZE
+    caches = [DiskCache(tmp_path, room) for _ in range(services)]
+    rng = np.random.default_rng(seed)
+    for number in range(300):
+        # One writes most, so that the others' counts are old.
+        cache = caches[rng.choice(services, p=[0.8, 0.12, 0.04, 0.04])]
+        assert cache.put(name(number), bytes(rng.integers(SIZE // 2, SIZE)))
+        assert size_of(tmp_path) <= room * (1 + services * COUNTED_AGAIN_SHARE)
+    assert size_of(tmp_path) >= room / 2
 
 
 def test_entry_is_never_read_half_written(tmp_path):

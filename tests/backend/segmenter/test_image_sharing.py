@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fake_model import png
 from segmenting import CONFIG, DEADLINE_S, SIZE_HW, click, predict
+from waiting import wait_until
 
 from backend.embeddings.task_images import BACKGROUND_FETCHES, MAX_WAITING
 from backend.errors import BusyError, ImageError, ImageUndecodableError
@@ -58,6 +59,22 @@ def test_clicks_on_one_image_share_its_fetch(segmenter, files):
         files.go_on.set()
         assert all(answer.result(DEADLINE_S)["result"] for answer in answers)
     assert len(files.fetched) == 1
+
+
+def test_warm_clicks_do_not_wait_for_the_images_in_the_encoder(segmenter, predictor, files):
+    files.content |= {f"/{number}.jpg": png(10 + number, 20) for number in range(4)}
+    predict(segmenter, click(20, 20))
+    with ThreadPoolExecutor(4) as pool, predictor.held():
+        waiting = [
+            pool.submit(predict, segmenter, click(9, 9), task_id=number, photo=f"/{number}.jpg")
+            for number in range(4)
+        ]
+        wait_until(lambda: segmenter.describe()["waiting_for_encoder"] == 4)
+        for x_pct in (30, 40, 50):
+            assert predict(segmenter, click(x_pct, 20))["result"]
+        assert not any(answer.done() for answer in waiting)
+    assert all(answer.result()["result"] for answer in waiting)
+    assert len(predictor.embedded) == 5
 
 
 def test_click_beyond_those_that_may_wait_is_told_to_come_again(predictor, files):
