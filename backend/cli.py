@@ -1,6 +1,7 @@
 """Command line of the service: `python -m backend serve | demo | connect | check | ...`."""
 
 import argparse
+import atexit
 import gc
 import importlib
 import sys
@@ -111,3 +112,4 @@ def _everything_stays() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+        atexit.register(gc.unfreeze)  # native modules complain of what is left at the end

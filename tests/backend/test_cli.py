@@ -17,8 +17,11 @@ def command(tmp_path, monkeypatch):
         (tmp_path / "a_command.py").write_text(code)
         return cli._find("a_command:run")
 
+    at_exit = []
+    monkeypatch.setattr(cli.atexit, "register", at_exit.append)
     yield command
     sys.modules.pop("a_command", None)
+    assert at_exit == [gc.unfreeze]
     gc.unfreeze()
 
 
