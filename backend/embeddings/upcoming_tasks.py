@@ -3,7 +3,6 @@
 import functools
 import logging
 import threading
-from collections.abc import Iterable
 from typing import Any
 
 from backend.embeddings.task_images import TaskImages
@@ -11,7 +10,7 @@ from backend.fetching.transport import on_one_line
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.label_studio.project_tasks import tasks_after
-from backend.labeling_config import ImageTag
+from backend.labeling_config import LabelingConfig
 from backend.recent import RecentMap
 from backend.workers import Urgency, Workers
 
@@ -49,12 +48,12 @@ class UpcomingTasks:
         self._is_sequential: RecentMap[str, bool] = RecentMap(PROJECTS_REMEMBERED)
         self._workers = Workers("upcoming", threads=1)
 
-    def prepare_after(self, task_id: int, tags: Iterable[ImageTag], project: str) -> None:
+    def prepare_after(self, task_id: int, config: LabelingConfig, project: str) -> None:
         """Start embedding the tasks that come after one, and return at once.
 
         Args:
             task_id: of the task that is open.
-            tags: of the images to embed.
+            config: of the project; its images are embedded.
             project: "<id>.<unix time of creation>", as in the request.
         """
         if not self._count or self._seen.get((project, task_id)):
@@ -64,14 +63,13 @@ class UpcomingTasks:
                 return
             self._asking.add(project)
         self._seen.put((project, task_id), True, lifetime_s=ASKED_AGAIN_AFTER_S)
-        job = functools.partial(self._prepare_after, task_id, tuple(tags), project)
+        job = functools.partial(self._prepare_after, task_id, config, project)
         self._workers.submit(Urgency.UPCOMING, job)
 
-    def _prepare_after(self, task_id: int, tags: tuple[ImageTag, ...], project: str) -> None:
+    def _prepare_after(self, task_id: int, config: LabelingConfig, project: str) -> None:
         try:
             for task in self._tasks_after(task_id, project):
-                for tag in tags:
-                    self._images.prepare(task, tag, project, Urgency.UPCOMING)
+                self._images.prepare(task, config, project, Urgency.UPCOMING)
         except Exception as error:  # noqa: BLE001 - a guess, whatever is wrong with it
             log.debug("no upcoming tasks of %s: %s", project, on_one_line(str(error)))
             self._is_sequential.put(project, False, lifetime_s=ASKED_AGAIN_AFTER_S)
