@@ -13,11 +13,12 @@ from backend.datasets.labelled_tasks import LabelledTask
 from backend.embeddings.task_images import TaskImages
 from backend.errors import BackendError, LabelingConfigError, PromptError
 from backend.labeling_config import LabelingConfig, MaskControl
+from backend.object_masks import cleaned_mask
 from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import Settings
 from backend.task_data import find_value
-from mobilesam import Embedding, Predictor
+from mobilesam import Embedding, MaskRuns, Predictor
 from mobilesam.proposals import propose
 
 SHAPE_TOLERANCE = 0.02  # of an image's width / height; its rounding to pixels comes on top
@@ -153,7 +154,7 @@ class TaskMasks:
         if self._min_score is not None and score < self._min_score:
             result.unsure += 1
             return
-        mask = self._cleaning.apply(masks.masks[0], [])
+        mask = cleaned_mask(masks, self._cleaning, runs_will_do=control.output == "brush")
         if not mask.any():
             raise PromptError(
                 f"{_name(prompt)} gives an empty mask",
@@ -177,7 +178,8 @@ class TaskMasks:
             points_per_side=self._points_per_side,
             min_score=self._min_score,
         ):
-            mask = self._cleaning.apply(masks.best().masks[0], [])  # a copy that is let go
+            best = masks.best()  # a copy: its full size is let go
+            mask = cleaned_mask(best, self._cleaning, runs_will_do=control.output == "brush")
             if mask.any():
                 self._add(result, mask, float(masks.scores[0]), prompt, control)
 
@@ -192,7 +194,7 @@ class TaskMasks:
     def _add(
         self,
         result: TaskResult,
-        mask: NDArray[np.bool_],
+        mask: NDArray[np.bool_] | MaskRuns,
         score: float,
         prompt: Prompt,
         control: MaskControl,
