@@ -2,13 +2,14 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.errors import LabelingConfigError
+from backend.repeaters import Repeater, read_repeaters
 
 # The region types that prompt (a region's type is its control's tag in lower case), and as what.
 PROMPT_KINDS = {
@@ -33,12 +34,13 @@ REGION_TYPES = {*PROMPT_KINDS, *MASK_LABELS, "labels"}
 # the text's memory, and every shape is joined with every <Labels> of its image.
 LONGEST_CONFIG = 1_000_000  # characters
 MOST_CONTROLS = 200  # of REGION_TYPES
+MOST_REPEATED = 5000  # of a task, whose Repeaters show its controls once for each item
 LONG_CONFIG = 50_000  # characters; of longer ones fewer are kept
 
 
 @dataclass(frozen=True)
 class ImageTag:
-    """An `<Image>`; `data_key` is the task's field with its URL, or with a list of them."""
+    """An `<Image>`; `data_key` is where a task's data has its URL, or a list of them."""
 
     name: str
     data_key: str
@@ -101,13 +103,38 @@ class LabelingConfig:
     """What masks need to know of a labeling config; images by name, the rest in order of use.
 
     `labels` are those of all controls that make regions, in the order of the config, each with the
-    attributes of its first `<Label>` tag.
+    attributes of its first `<Label>` tag. What is in one of the `repeaters` has a placeholder for
+    a number in its names until `of_task` fills it in.
     """
 
     images: Mapping[str, ImageTag]
     prompt_controls: tuple[PromptControl, ...]
     mask_controls: tuple[MaskControl, ...]
     labels: Mapping[str, Mapping[str, str]]
+    repeaters: tuple[Repeater, ...] = ()
+
+    def of_task(self, data: Any) -> "LabelingConfig":
+        """Return the config as the editor shows it for a task.
+
+        Args:
+            data: of the task.
+
+        Raises:
+            LabelingConfigError: its Repeaters show more than anybody could label.
+        """
+        shown = self
+        for repeater in self.repeaters:
+            count = repeater.count(data)
+            if count * (len(shown.prompt_controls) + len(shown.mask_controls)) > MOST_REPEATED:
+                raise _too_large(f"{count} times its controls for a task", f"{MOST_REPEATED}")
+            images = repeater.repeated(shown.images.values(), count)
+            shown = replace(
+                shown,
+                images={tag.name: tag for tag in images},
+                prompt_controls=tuple(repeater.repeated(shown.prompt_controls, count)),
+                mask_controls=tuple(repeater.repeated(shown.mask_controls, count)),
+            )
+        return shown
 
     def require_usable(self) -> None:
         """Check that at least one image can be prompted and can take the masks.
@@ -119,7 +146,7 @@ class LabelingConfig:
         smart = [control for control in self.prompt_controls if control.is_smart]
         prompted = [control.to_name for control in smart]
         if not prompted:
-            image = next(iter(self.images))
+            image = next(iter(self.images), "image")
             raise LabelingConfigError(
                 "the labeling config has no key point or rectangle control that prompts, "
                 f"or all have smart='false'; its images: {', '.join(map(repr, self.images))}",
@@ -213,6 +240,9 @@ def _parse(xml: str) -> LabelingConfig:
         raise _not_xml("it has a document type declaration")
     try:
         interface = LabelInterface(xml)
+        repeaters = read_repeaters(xml)
+    except LabelingConfigError:
+        raise
     except Exception as error:  # the SDK's own classes for this are private
         raise _not_xml(repr(str(error))) from error
     images = {
@@ -263,6 +293,7 @@ def _parse(xml: str) -> LabelingConfig:
             for mask_control in _mask_controls(control, controls)
         ),
         labels=_all_labels(interface, images),
+        repeaters=repeaters,
     )
 
 

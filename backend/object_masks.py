@@ -1,5 +1,7 @@
 """From a prompt and an embedding to one object's mask, for tasks and for the page alike."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,7 @@ from backend.cleaning import Cleaning
 from backend.earlier_clicks.click_logits import ClickLogits
 from backend.embeddings.cache import EmbeddingKey
 from backend.monitoring.step_times import step
-from mobilesam import Embedding, MaskRuns, ObjectPrompt, Predictor, predict_refined
+from mobilesam import Embedding, MaskRuns, Masks, ObjectPrompt, Predictor, predict_refined
 
 
 class ObjectMasks:
@@ -44,8 +46,27 @@ class ObjectMasks:
                 self._predictor, embedding, prompt, self._click_logits.of_image(key)
             )
             score = float(masks.scores[0])
-            if runs_will_do and masks.are_on_gpu and not self._cleaning.is_on:
-                return masks.runs(), score
             points = zip(prompt.points_xy, prompt.point_labels, strict=True)
             inside_xy_px = [xy for xy, label in points if label]
-            return self._cleaning.apply(masks.masks[0], inside_xy_px), score
+            mask = cleaned_mask(masks, self._cleaning, inside_xy_px, runs_will_do=runs_will_do)
+            return mask, score
+
+
+def cleaned_mask(
+    masks: Masks,
+    cleaning: Cleaning,
+    inside_xy_px: Sequence[tuple[float, float]] = (),
+    *,
+    runs_will_do: bool,
+) -> NDArray[np.bool_] | MaskRuns:
+    """Bring a mask here in full size, and clean it.
+
+    Args:
+        masks: K = 1.
+        cleaning: what is done.
+        inside_xy_px: the positive clicks.
+        runs_will_do: as for `ObjectMasks.segment`.
+    """
+    if runs_will_do and masks.are_on_gpu and not cleaning.is_on:
+        return masks.runs()
+    return cleaning.apply(masks.masks[0], inside_xy_px)

@@ -218,10 +218,9 @@ class Segmenter:
         if context is None:
             urgency = Urgency.OPENED_TASK if len(tasks) == 1 else Urgency.BATCH
             for task in tasks:
-                for tag in config.images.values():
-                    self._images.prepare(task, tag, project, urgency)
+                self._images.prepare(task, config, project, urgency)
             if urgency is Urgency.OPENED_TASK:
-                self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
+                self._upcoming.prepare_after(tasks[0]["id"], config, project)
             return []
         if len(tasks) != 1:
             raise RequestError(
@@ -229,8 +228,9 @@ class Segmenter:
                 remedy="send them with the one they are on",
                 reason="Prompts need exactly one task",
             )
-        answer = self._answer(tasks[0], project, config, context)
-        self._upcoming.prepare_after(tasks[0]["id"], config.images.values(), project)
+        shown = config.of_task(tasks[0].get("data"))
+        answer = self._answer(tasks[0], project, shown, context)
+        self._upcoming.prepare_after(tasks[0]["id"], config, project)
         return [answer]
 
     def _answer(

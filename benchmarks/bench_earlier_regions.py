@@ -19,6 +19,7 @@ from numpy.random import Generator
 from backend.brush import encode_brush
 from backend.label_studio import projects
 from benchmarks import service_load
+from benchmarks.key_points import key_point
 from benchmarks.machine import describe_machine
 from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
@@ -51,7 +52,7 @@ def brush_region(rng: Generator, size_hw: tuple[int, int]) -> dict[str, Any]:
 
 def body(images: str, task: service_load.Task, draft: list[dict[str, Any]]) -> bytes:
     """Make the request of a click on a task whose draft holds regions."""
-    point = projects.key_point(task.points_xy[0], task.size_hw)
+    point = key_point(task.points_xy[0], task.size_hw)
     request = {
         "tasks": [
             {

@@ -30,6 +30,7 @@ from backend.demo.child_process import ChildProcess, free_port
 from backend.embeddings import upcoming_tasks
 from backend.fetching.decoding import decode_image
 from backend.label_studio import projects
+from benchmarks.key_points import key_point
 from mobilesam import Predictor
 from mobilesam.prompt_sampling import central_point, intersection_over_union
 from mobilesam.scenes import generate_scene
@@ -188,7 +189,7 @@ def request_body(images: str, task: Task, context: dict[str, Any] | None) -> dic
 
 def click(url: str, images: str, task: Task, index: int) -> Click:
     """Send one click, in a connection of its own, as Label Studio does."""
-    region = projects.key_point(task.points_xy[index], task.size_hw)
+    region = key_point(task.points_xy[index], task.size_hw)
     body = json.dumps(request_body(images, task, {"result": [region]}))
     headers = {"Content-Type": "application/json"}
     started = time.perf_counter()

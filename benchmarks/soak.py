@@ -32,6 +32,7 @@ import requests
 from backend.demo.child_process import free_port
 from backend.label_studio import projects
 from benchmarks.bench_scale import redis_server
+from benchmarks.key_points import key_point
 from benchmarks.machine import describe_machine
 from benchmarks.process_watch import Usage, usage, usage_watch
 from benchmarks.service_load import START_TIMEOUT_S, service, wait_until_idle
@@ -115,7 +116,7 @@ class Soak:
 
     def _meet(self, number: int, fault: str) -> None:
         """Click on an image that cannot be had; the answer has to say why."""
-        region = projects.key_point((5, 5), (100, 100))
+        region = key_point((5, 5), (100, 100))
         self._post(number, fault, [region])
 
     def _post(
@@ -170,7 +171,7 @@ class Soak:
         """Have every thread of the service started: clicks that wait, and are not counted."""
 
         def wait(number: int) -> None:
-            region = projects.key_point((5, 5), (100, 100))
+            region = key_point((5, 5), (100, 100))
             body = {
                 "tasks": [{"id": number, "data": {"image": f"{self.host}/slow/{number}.jpg"}}],
                 "label_config": projects.LABELING_CONFIG,

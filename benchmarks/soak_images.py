@@ -17,7 +17,7 @@ from PIL import Image
 
 from backend.brush import decode_brush
 from backend.fetching.decoding import decode_image
-from backend.label_studio import projects
+from benchmarks.key_points import key_point
 from benchmarks.service_load import FIRST_SEED, RIGHT_IOU
 from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
 from mobilesam.prompt_sampling import central_point, intersection_over_union, loose_box
@@ -104,8 +104,8 @@ def _prompt(
     def packed(**prompt: Any) -> NDArray[np.uint8]:
         return np.packbits(predict_refined(predictor, embedding, ObjectPrompt(**prompt)).masks[0])
 
-    positive = projects.key_point(inside, size_hw)
-    negative = projects.key_point(outside, size_hw) | {"is_positive": False, "id": "off"}
+    positive = key_point(inside, size_hw)
+    negative = key_point(outside, size_hw) | {"is_positive": False, "id": "off"}
     one = packed(points_xy=(inside,), point_labels=(1,))
     two = packed(points_xy=(inside, outside), point_labels=(1, 0))
     if kind == 0:
@@ -129,7 +129,7 @@ def _rectangle(box_xyxy: NDArray[np.float64], size_hw: tuple[int, int]) -> dict[
         "rotation": 0,
         "rectanglelabels": ["Object"],
     }
-    point = projects.key_point((0, 0), size_hw)
+    point = key_point((0, 0), size_hw)
     del point["is_positive"]
     return point | {"type": "rectanglelabels", "from_name": "box", "value": value}
 

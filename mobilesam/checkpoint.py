@@ -3,9 +3,11 @@
 Every file is read with `torch.load(weights_only=True)`, which runs no code from it.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -77,6 +79,31 @@ def find_checkpoint(name: str | Path) -> Path:
     if not path.exists():
         raise CheckpointError(f"no weights file at {path}; {_REMEDY}")
     return path
+
+
+class WeightsId(NamedTuple):
+    """Which weights a file holds: "official", "demo" or the file's name, and its SHA-256."""
+
+    name: str
+    sha256: str
+
+    @property
+    def model_id(self) -> str:
+        """What embeddings and predictions of these weights are filed under."""
+        return f"mobilesam-{self.name}-weights-{self.sha256[:8]}"
+
+    def is_in(self, model_id: str) -> bool:
+        """Whether a model id is of these weights, whatever their file was called there."""
+        return model_id.endswith(f"-{self.sha256[:8]}")
+
+
+def identify_weights(path: Path) -> WeightsId:
+    """Read which weights a file holds, without loading them."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if path == BUNDLED_DEMO:
+        return WeightsId("demo", sha256)
+    return WeightsId("official" if sha256 == OFFICIAL.sha256 else path.stem, sha256)
 
 
 def load_model(path: Path) -> MobileSAM:

@@ -8,7 +8,6 @@ There is no current image: whatever belongs to an image is in its `Embedding`. O
 any number of threads.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, load_model
-from mobilesam.download import OFFICIAL
+from mobilesam.checkpoint import find_checkpoint, identify_weights, load_model
 from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
 from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
 from mobilesam.masks import Masks
@@ -98,11 +96,11 @@ class Predictor:
         path = find_checkpoint(checkpoint)
         model = load_model(path)
         model.image_encoder.fuse_norms()
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        weights_id = identify_weights(path)
         self.input_size = model.sizes.input_size
         self._decoded_size = 4 * model.sizes.grid_size
         self._runtime = open_runtime(
-            model, digest, device=device, runtime=runtime, precision=precision
+            model, weights_id.sha256, device=device, runtime=runtime, precision=precision
         )
         self.device = self._runtime.device
         self.batch_size = self._runtime.batch_size
@@ -111,8 +109,8 @@ class Predictor:
         self.runtime_reason = explain_choice(
             self._runtime, device=device, runtime=runtime, precision=precision
         )
-        self.weights = _name_weights(path, digest)
-        self.model_id = f"mobilesam-{self.weights}-weights-{digest[:8]}"
+        self.weights = weights_id.name
+        self.model_id = weights_id.model_id
 
     def embed(self, image: NDArray[np.uint8]) -> Embedding:
         """Run the image encoder.
@@ -276,13 +274,6 @@ def read_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise PromptError(f"{name} must be an array of numbers: {error}") from error
-
-
-def _name_weights(path: Path, sha256: str) -> str:
-    """Return "demo", "official", or what the file is called."""
-    if path == BUNDLED_DEMO:
-        return "demo"
-    return "official" if sha256 == OFFICIAL.sha256 else path.stem
 
 
 def _read_points(

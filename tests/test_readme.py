@@ -41,6 +41,14 @@ def test_setting_is_in_the_table_with_its_default(field):
     assert settings_row(field) in README
 
 
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, ROOT / "docs" / "openapi.yaml"], ids=lambda path: path.name
+)
+def test_variables_that_a_document_names_are_settings(document):
+    known = {field.metadata["variable"] for field in fields(Settings)}
+    assert set(re.findall(r"MOBILESAM_\w+", document.read_text())) <= known
+
+
 def test_no_figure_is_left_open():
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     left_open = {"CLICK", "BOX", "SCENES", "OBJECTS", "COCO_TEXT", "LOAD_TEXT", "TODO"}

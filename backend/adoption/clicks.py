@@ -7,10 +7,11 @@ from pycocotools import mask as coco_masks
 
 from backend.datasets.labelled_regions import LabelledRegion, read_regions
 from backend.datasets.region_shapes import region_rle
-from backend.errors import BackendError
+from backend.errors import BackendError, ImageError
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import ask_backend
 from backend.labeling_config import ImageTag, LabelingConfig, PromptControl
+from backend.task_data import find_value
 
 # Percent of the image's sides. Where the middle shows nothing, another place may.
 PLACES_PCT = ((50.0, 50.0), (33.0, 33.0), (67.0, 33.0), (33.0, 67.0), (67.0, 67.0))
@@ -37,7 +38,7 @@ class Target(NamedTuple):
             "image_rotation": 0,
             "origin": "manual",
         }
-        if isinstance(self.task["data"].get(self.tag.data_key), list):
+        if isinstance(find_value(self.task["data"], self.tag.data_key), list):
             region["item_index"] = 0
         if self.control.region_type.startswith("keypoint"):
             region["is_positive"] = True
@@ -65,14 +66,22 @@ def find_target(config: LabelingConfig, task: dict[str, Any]) -> Target:
 
     Raises:
         LabelingConfigError: the config is not usable.
+        ImageError: a Repeater shows nothing of this task.
     """
     config.require_usable()
-    smart = [control for control in config.prompt_controls if control.is_smart]
+    shown = config.of_task(task["data"])
+    if not shown.images:
+        raise ImageError(
+            f"task {task['id']} has no item in {config.repeaters[0].data_key!r}, for which the "
+            "labeling config's Repeater shows images",
+            remedy="import a task with at least one",
+        )
+    smart = [control for control in shown.prompt_controls if control.is_smart]
     smart.sort(key=lambda control: not control.region_type.startswith("keypoint"))
     return next(
-        Target(task, config.images[control.to_name], control, labels)
+        Target(task, shown.images[control.to_name], control, labels)
         for control in smart
-        for labels in config.known_labels(control)
+        for labels in shown.known_labels(control)
     )
 
 

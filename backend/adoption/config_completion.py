@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from backend.adoption.config_tags import Tag, read_tags
+from backend.config_tags import Tag, read_tags
 from backend.errors import LabelingConfigError
 from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
 
@@ -93,11 +93,11 @@ class _Page:
             edited = edited[:start] + text + edited[end:]
         return edited.decode()
 
-    def new_name(self, stem: str) -> str:
-        number, name = 1, stem
+    def new_name(self, stem: str, end: str) -> str:
+        number, name = 1, stem + end
         while name in self._names:
             number += 1
-            name = f"{stem}{number}"
+            name = f"{stem}{number}{end}"
         self._names.add(name)
         return name
 
@@ -133,6 +133,8 @@ class _Image:
     def __init__(self, page: _Page, config: LabelingConfig, name: str) -> None:
         self._page = page
         self._name = name
+        holding = (repeater for repeater in config.repeaters if name in repeater.names)
+        self._name_end = "".join(f"_{repeater.index_flag}" for repeater in holding)
         self._prompts = [
             control
             for control in config.prompt_controls
@@ -257,8 +259,9 @@ class _Image:
         value: bytes = b"",
     ) -> None:
         """Add a control behind another tag, indented as that one."""
-        name = self._page.new_name(stem)
-        head = f'<{kind} name="{name}" toName={quoteattr(self._name)} smart="{smart}"'.encode()
+        name = self._page.new_name(stem, self._name_end)
+        names = f"name={quoteattr(name)} toName={quoteattr(self._name)}"
+        head = f'<{kind} {names} smart="{smart}"'.encode()
         head += b" " + value if value else b""
         indent = self._page.indent(beside)
         line = self._page.newline + indent

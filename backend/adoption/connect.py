@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.adoption.clicks import Target, click_through_label_studio, find_target
+from backend.adoption.clicks import click_through_label_studio, find_target
 from backend.adoption.config_completion import complete_labeling_config
+from backend.adoption.keys import what_to_press
 from backend.adoption.login import read_user, read_version
 from backend.adoption.running_service import RunningService
 from backend.adoption.terminal import Terminal
@@ -30,7 +31,7 @@ from backend.label_studio.projects import (
     open_project,
     save_labeling_config,
 )
-from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
+from backend.labeling_config import parse_labeling_config
 from backend.settings import Settings
 
 NEW = "new"
@@ -75,7 +76,7 @@ def connect_project(
     addresses = _addresses(options.backend_url, settings.port)
     version = _look_at_backend(addresses[0], options.backend_url is not None, terminal)
     project_id = _choose_project(server, options, terminal)
-    config, config_changed = _complete_config(server, project_id, terminal)
+    xml, config_changed = _complete_config(server, project_id, terminal)
     known = list_backends(server, project_id)
     if found := find_backend(known, addresses, None if options.backend_url else version):
         addresses = [found.url]
@@ -83,7 +84,7 @@ def connect_project(
     moved = _make_room(server, project_id, record, known, terminal)
     if not config_changed and not registered and not moved:
         terminal.say("Everything was as it should be; nothing was changed.")
-    _prove(server, project_id, config, record, terminal)
+    _prove(server, project_id, xml, record, terminal)
 
 
 def _addresses(given: str | None, port: int) -> list[str]:
@@ -134,10 +135,12 @@ def _choose_project(server: LabelStudio, options: ConnectOptions, terminal: Term
     return open_project(server, title or BACKEND_TITLE, instruction="")
 
 
-def _complete_config(
-    server: LabelStudio, project_id: int, terminal: Terminal
-) -> tuple[LabelingConfig, bool]:
-    """Add what the labeling config lacks; the diff is shown, and somebody says yes, first."""
+def _complete_config(server: LabelStudio, project_id: int, terminal: Terminal) -> tuple[str, bool]:
+    """Add what the labeling config lacks; the diff is shown, and somebody says yes, first.
+
+    Returns:
+        The labeling config as it is then, and whether it was changed.
+    """
     try:
         project = describe_project(server, project_id)
     except LabelStudioError as error:
@@ -145,23 +148,22 @@ def _complete_config(
     terminal.say(f"Project {project_id}: {project.title}, tasks: {project.task_count}.")
     completed = complete_labeling_config(project.label_config)
     if not completed.changes:
-        return parse_labeling_config(completed.xml), False
+        return completed.xml, False
     terminal.say(f"\nIts labeling config lacks: {'; '.join(completed.changes)}.\n")
     terminal.say(_diff(project.label_config, completed.xml))
     terminal.say("")
     if not terminal.confirm("Save it with these lines"):
-        config = parse_labeling_config(project.label_config)
         try:
-            config.require_usable()
+            parse_labeling_config(project.label_config).require_usable()
         except LabelingConfigError as error:
             raise LabelingConfigError(
                 f"the labeling config was left as it is, and clicks cannot work: {error.message}",
                 remedy=error.remedy,
             ) from error
-        return config, False
+        return project.label_config, False
     save_labeling_config(server, project_id, completed.xml)
     terminal.say("Labeling config saved.")
-    return parse_labeling_config(completed.xml), True
+    return completed.xml, True
 
 
 def _with_projects(server: LabelStudio, error: LabelStudioError) -> LabelStudioError:
@@ -246,7 +248,7 @@ def _make_room(
 def _prove(
     server: LabelStudio,
     project_id: int,
-    config: LabelingConfig,
+    xml: str,
     record: BackendRecord,
     terminal: Terminal,
 ) -> None:
@@ -259,7 +261,7 @@ def _prove(
             f"clicks on the first one.\n\n{link}"
         )
         return
-    target = find_target(config, tasks[0])
+    target = find_target(parse_labeling_config(xml), tasks[0])
     try:
         mask = click_through_label_studio(server, record.id, target)
     except BackendError as error:
@@ -277,22 +279,4 @@ def _prove(
             f"Test clicks on task {target.task['id']} through Label Studio were answered, and "
             f"nothing was seen at the {mask.places} places that were clicked."
         )
-    terminal.say(f"\n{link}\n\n{what_to_press(config, target)}")
-
-
-def what_to_press(config: LabelingConfig, target: Target) -> str:
-    """Say how to get a mask on the labeling page.
-
-    With one smart tool its key is M, with several each has its own (seen in Label Studio 1.23).
-    """
-    controls: dict[bool, PromptControl] = {}
-    for control in config.prompt_controls:
-        if control.is_smart and control.to_name == target.control.to_name:
-            controls.setdefault(control.region_type.startswith("keypoint"), control)
-    ways = []
-    for clicks, key, act in ((True, "K", "click an object"), (False, "R", "drag a box around one")):
-        if tool := controls.get(clicks):
-            labels = tool.labels_control
-            label = f", then the key of a label of {labels!r}" if labels else ""
-            ways.append(f"press {key if len(controls) > 1 else 'M'}{label}, and {act}")
-    return f"Open a task, turn Auto-Annotation on below the image, {'; or '.join(ways)}."
+    terminal.say(f"\n{link}\n\n{what_to_press(xml, target)}")

@@ -1,6 +1,5 @@
 """The links on this machine: settings, weights, device, the running service and its port."""
 
-import hashlib
 import socket
 from collections.abc import Mapping
 from dataclasses import fields
@@ -15,7 +14,7 @@ from backend.label_studio.ml_backends import BasicAuth
 from backend.segmenter import load_predictor
 from backend.settings import Settings
 from mobilesam import CheckpointError, MobileSamError
-from mobilesam.checkpoint import find_checkpoint
+from mobilesam.checkpoint import find_checkpoint, identify_weights
 
 CONNECT_TIMEOUT_S = 3.0
 
@@ -88,14 +87,14 @@ class ServiceLinks:
         """Compare with the settings, where they name weights: the service may have others."""
         if self._is_set("MOBILESAM_CHECKPOINT"):
             wanted = self.settings.checkpoint
-            if wanted not in (health.weights, health.model_version):
-                digest = hashlib.sha256(_checkpoint(wanted).read_bytes()).hexdigest()[:8]
-                if not health.model_version.endswith(f"-{digest}"):
-                    raise BackendError(
-                        f"the service runs {health.model_version}, "
-                        f"and MOBILESAM_CHECKPOINT={wanted} here",
-                        remedy="start the service again with the settings that you want",
-                    )
+            if wanted not in (health.weights, health.model_version) and not identify_weights(
+                _checkpoint(wanted)
+            ).is_in(health.model_version):
+                raise BackendError(
+                    f"the service runs {health.model_version}, "
+                    f"and MOBILESAM_CHECKPOINT={wanted} here",
+                    remedy="start the service again with the settings that you want",
+                )
         return Finding(_weights_detail(health.weights, f"{health.model_version}, in the service"))
 
     def _running_device(self, health: Health) -> Finding:

@@ -8,6 +8,7 @@ from backend.datasets.labelled_regions import LabelledRegion
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import DatasetError
 from backend.labeling_config import LabelingConfig
+from backend.task_data import find_value
 
 # An Image tag's name (None: the task's only image) and the page in a list of images.
 Place = tuple[str | None, int | None]
@@ -46,7 +47,7 @@ class ImageFields:
         missing: list[str] = []
         keys = self._keys(task, regions)
         for name, key in keys.items():
-            value = task.data.get(key)
+            value = find_value(task.data, key)
             pages = value if isinstance(value, list) else [value]
             for index, uri in enumerate(pages):
                 if not isinstance(uri, str) or not uri:
@@ -64,7 +65,8 @@ class ImageFields:
     def _keys(self, task: LabelledTask, regions: Sequence[LabelledRegion]) -> dict[str | None, str]:
         """Image tag -> the field of the task's data that it shows."""
         if self._config is not None:
-            return {name: tag.data_key for name, tag in self._config.images.items()}
+            config = self._config.of_task(task.data)
+            return {name: tag.data_key for name, tag in config.images.items()}
         found = [key for key, value in task.data.items() if _is_like_image(value)]
         if len(found) == 1:
             return {None: found[0]}

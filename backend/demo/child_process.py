@@ -19,24 +19,50 @@ GRACE_S = 15.0  # from the polite signal to the one that cannot be refused
 TAIL_LINES = 25
 
 
+# Ports that `free_port` gave, each with a socket that tells so to the other processes that ask it.
+_claims: dict[int, socket.socket] = {}
+
+
 def free_port(preferred: int) -> int:
-    """The first port from `preferred` on that nothing on this machine listens on.
+    """The first port from `preferred` on that nothing on this machine listens on, or soon will.
+
+    A server takes a while until it listens. What was given here is therefore given to no other
+    process before this one ends, so that two demos or test runs never start servers on one port.
 
     Raises:
         BackendError: the next hundred ports are taken too.
     """
     for port in range(preferred, min(preferred + 100, 65536)):
-        with socket.socket() as probe:
-            # As servers do: a port whose last connections are still closing is free.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                continue
+        if _claim(port) and _is_free(port):
             return port
     raise BackendError(
         f"no free port from {preferred} on", remedy="end the programs that hold these ports"
     )
+
+
+def _claim(port: int) -> bool:
+    if port in _claims:
+        return True
+    # A name that Linux keeps beside the ports, without a file, as long as the socket is open.
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0mobilesam-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _claims[port] = claim
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still closing is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 class ChildProcess:
@@ -117,6 +143,7 @@ class ChildProcess:
         while True:
             self.check_running()
             if _is_healthy(health_url):
+                self.check_running()  # or else somebody else has answered
                 return
             if time.monotonic() > deadline:
                 raise BackendError(

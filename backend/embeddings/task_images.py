@@ -5,6 +5,7 @@ Images that come without a task, in a request of the page, take the same way fro
 
 import functools
 import hashlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,10 +21,11 @@ from backend.embeddings.encode_batches import EncodeBatches
 from backend.errors import BackendError, BusyError, ImageError, PromptError
 from backend.fetching.decoding import decode_image
 from backend.fetching.images import ImageLoader
-from backend.labeling_config import ImageTag
+from backend.labeling_config import ImageTag, LabelingConfig
 from backend.monitoring.activity import Activity
 from backend.monitoring.step_times import observing_steps, step
 from backend.recent import RecentMap
+from backend.task_data import find_value
 from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
@@ -31,6 +33,7 @@ ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
 TRUSTED_FOR_S = 300  # then an address is fetched again, to see whether its image is another one
 BACKGROUND_FETCHES = 2  # at once
+MOST_PREPARED = 8  # images of one task; a Repeater may show a hundred
 # Images that wait to be prepared, with all that are more urgent; what comes on top is not.
 MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.UPCOMING: 16}
 
@@ -136,25 +139,27 @@ class TaskImages:
     def prepare(
         self,
         task: dict[str, Any],
-        tag: ImageTag,
+        config: LabelingConfig,
         project: str,
         urgency: Urgency,
         dropped: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start embedding a task's (first) image in the background; `activity` learns of errors.
+        """Start embedding a task's first images in the background; `activity` learns of errors.
 
         Args:
             task: with `id` and `data`.
-            tag: the Image tag whose image it is.
+            config: of the project; of each Image tag the first page.
             project: "<id>.<unix time of creation>", as in the request.
             urgency: what else goes first.
-            dropped: called, from any thread, where others have left no room for it.
+            dropped: called, from any thread, for an image for which others have left no room.
         """
-        if self._background.waiting(urgency) >= MAX_WAITING[urgency]:
-            dropped()
-            return
-        job = functools.partial(self._prepare, task, tag, project, urgency, dropped)
-        self._background.submit(urgency, job)
+        tags = config.of_task(task.get("data")).images.values()
+        for tag in itertools.islice(tags, MOST_PREPARED):
+            if self._background.waiting(urgency) >= MAX_WAITING[urgency]:
+                dropped()
+                return
+            job = functools.partial(self._prepare, task, tag, project, urgency, dropped)
+            self._background.submit(urgency, job)
 
     @contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -265,8 +270,7 @@ def image_address(task: dict[str, Any], tag: ImageTag, item_index: int | None) -
         ImageError: it does not say that.
         PromptError: the page is not there.
     """
-    data = task.get("data")
-    value = data.get(tag.data_key) if isinstance(data, dict) else None
+    value = find_value(task.get("data"), tag.data_key)
     if isinstance(value, list):
         page = item_index or 0
         if page >= len(value):

@@ -3,7 +3,6 @@
 import functools
 import logging
 import threading
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from backend.embeddings.task_images import TaskImages
@@ -11,7 +10,7 @@ from backend.fetching.transport import on_one_line
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.label_studio.project_tasks import tasks_after
-from backend.labeling_config import ImageTag
+from backend.labeling_config import LabelingConfig
 from backend.recent import RecentMap
 from backend.workers import Urgency, Workers
 
@@ -28,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 class _Question(NamedTuple):
-    """What comes after a task, and which of its images to embed."""
+    """What comes after a task, and in which config its images are."""
 
     project: str
     task_id: int
-    tags: tuple[ImageTag, ...]
+    config: LabelingConfig
 
 
 class UpcomingTasks:
@@ -60,17 +59,17 @@ class UpcomingTasks:
         self._is_sequential: RecentMap[str, bool] = RecentMap(PROJECTS_REMEMBERED)
         self._workers = Workers("upcoming", threads=1)
 
-    def prepare_after(self, task_id: int, tags: Iterable[ImageTag], project: str) -> None:
+    def prepare_after(self, task_id: int, config: LabelingConfig, project: str) -> None:
         """Start embedding the tasks that come after one, and return at once.
 
         Args:
             task_id: of the task that is open.
-            tags: of the images to embed.
+            config: of the project; its images are embedded.
             project: "<id>.<unix time of creation>", as in the request.
         """
         if not self._count or self._seen.get((project, task_id)):
             return
-        question = _Question(project, task_id, tuple(tags))
+        question = _Question(project, task_id, config)
         with self._lock:
             if project in self._asking:
                 # Who opened a task last is the furthest; the others' next click asks for theirs.
@@ -89,12 +88,11 @@ class UpcomingTasks:
         self._seen.put((question.project, question.task_id), True, lifetime_s=lifetime_s)
 
     def _prepare_after(self, question: "_Question") -> None:
-        project, task_id, tags = question
+        project, task_id, config = question
         dropped = functools.partial(self._remember, question, DROPPED_ASKED_AGAIN_AFTER_S)
         try:
             for task in self._tasks_after(task_id, project):
-                for tag in tags:
-                    self._images.prepare(task, tag, project, Urgency.UPCOMING, dropped)
+                self._images.prepare(task, config, project, Urgency.UPCOMING, dropped)
         except Exception as error:  # noqa: BLE001 - a guess, whatever is wrong with it
             log.debug("no upcoming tasks of %s: %s", project, on_one_line(str(error)))
             self._is_sequential.put(project, False, lifetime_s=ASKED_AGAIN_AFTER_S)

@@ -26,9 +26,10 @@ from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.label_studio.project_tasks import iterate_tasks
 from backend.label_studio.projects import describe_project
-from backend.labeling_config import ImageTag, parse_labeling_config
+from backend.labeling_config import ImageTag, LabelingConfig, parse_labeling_config
 from backend.segmenter import load_predictor
 from backend.settings import MEGABYTE, Settings
+from backend.task_data import find_value
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 
@@ -104,8 +105,7 @@ def run_warm(
         loader = ImageLoader(settings, connections)
         with closing(StoredEmbeddings.from_settings(settings, predictor)) as stored:
             warming = _Warming(settings, predictor, stored, loader, server, project_id)
-            tags = tuple(config.images.values())
-            return warming.run(tags, tasks=project.task_count, workers=workers)
+            return warming.run(config, tasks=project.task_count, workers=workers)
 
 
 class _Warming:
@@ -130,13 +130,13 @@ class _Warming:
         self._embedded: set[EmbeddingKey] = set()  # for images that several tasks have
         self._writes: deque[Future[int]] = deque()
 
-    def run(self, tags: tuple[ImageTag, ...], *, tasks: int, workers: int) -> WarmCounts:
+    def run(self, config: LabelingConfig, *, tasks: int, workers: int) -> WarmCounts:
         # Daemon threads, and not a pool of the library's: Ctrl-C would wait for slow hosts.
         threads = Workers("warm", workers)
         ahead: deque[tuple[_Image, Future[_Decoded | None]]] = deque()
-        with tqdm(total=tasks * len(tags), unit=" images", smoothing=0.1) as bar:
+        with tqdm(total=tasks * len(config.images), unit=" images", smoothing=0.1) as bar:
             try:
-                for image in self._images(tags, bar):
+                for image in self._images(config, bar):
                     ahead.append((image, threads.call(Urgency.BATCH, self._look, image)))
                     if len(ahead) > 2 * workers:
                         self._finish(*ahead.popleft(), threads, bar)
@@ -149,12 +149,13 @@ class _Warming:
                 self._await_writes(bar, left=0)
         return self._counts
 
-    def _images(self, tags: tuple[ImageTag, ...], bar: Any) -> Iterator[_Image]:
+    def _images(self, config: LabelingConfig, bar: Any) -> Iterator[_Image]:
         for task in iterate_tasks(self._server, self._project_id):
-            for tag in tags:
-                value = task["data"].get(tag.data_key)
+            bar.total -= len(config.images)
+            for tag in config.of_task(task["data"]).images.values():
+                value = find_value(task["data"], tag.data_key)
                 pages = len(value) if isinstance(value, list) else 1
-                bar.total += pages - 1
+                bar.total += pages
                 for page in range(pages):
                     yield _Image(task, tag, page)
 

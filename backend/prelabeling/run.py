@@ -15,7 +15,7 @@ from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.inputs import require_label_studio
 from backend.datasets.labelled_tasks import LabelledTask, ProjectTasks
-from backend.errors import BackendError
+from backend.errors import BackendError, LabelingConfigError
 from backend.fetching.transport import on_one_line
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
@@ -33,6 +33,7 @@ from backend.prelabeling.versions import prelabel_version
 from backend.prompts import Prompt
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
+from backend.task_data import find_value
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
@@ -187,9 +188,14 @@ class _Run:
 
     def _begin(self, task: LabelledTask, threads: Workers, bar: Any) -> _Job:
         """Have a task's masks made, unless that is done already."""
-        pages = [task.data.get(tag.data_key) for tag in self._config.images.values()]
+        try:
+            shown = self._config.of_task(task.data)
+        except LabelingConfigError as error:
+            self._tell(task.id, str(error), bar)
+            return _Job(task, [], len(self._config.images), None)
+        pages = [find_value(task.data, tag.data_key) for tag in shown.images.values()]
         images = sum(len(value) if isinstance(value, list) else 1 for value in pages)
-        bar.total += images - len(pages)
+        bar.total += images - len(self._config.images)
         earlier = self._writer.earlier(task)
         if earlier and not self._options.redo:
             self._writer.keep_newest(earlier)
@@ -222,7 +228,9 @@ class _Run:
 
     def _found(self, task: LabelledTask) -> Iterator[Prompt | BackendError]:
         if self._boxes is None:
-            yield from rectangle_prompts(task, self._options.source, self._config)
+            yield from rectangle_prompts(
+                task, self._options.source, self._config.of_task(task.data)
+            )
             return
         images, _ = self._fields.images(task, ())
         for (name, page), image in images.items():

@@ -13,10 +13,12 @@ from backend.datasets.labelled_tasks import LabelledTask
 from backend.embeddings.task_images import TaskImages
 from backend.errors import BackendError, LabelingConfigError, PromptError
 from backend.labeling_config import LabelingConfig, MaskControl
+from backend.object_masks import cleaned_mask
 from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import Settings
-from mobilesam import Embedding, Predictor
+from backend.task_data import find_value
+from mobilesam import Embedding, MaskRuns, Predictor
 from mobilesam.proposals import propose
 
 SHAPE_TOLERANCE = 0.02  # of an image's width / height; its rounding to pixels comes on top
@@ -82,10 +84,11 @@ class TaskMasks:
         What fails is among the faults: an image, or one rectangle of many.
         """
         result = TaskResult()
+        config = self._config.of_task(task.data)
         by_image: dict[tuple[str, int | None], list[tuple[Prompt, MaskControl]]] = {}
         for prompt in prompts:  # what has no control is told before any image is fetched
             try:
-                labelled, control = self.control(prompt)
+                labelled, control = self._control(config, prompt)
             except LabelingConfigError as error:
                 result.faults.append(f"{_name(prompt)}: {error}")
             else:
@@ -93,7 +96,7 @@ class TaskMasks:
                 by_image.setdefault(place, []).append((labelled, control))
         for place, found in by_image.items():
             try:
-                embedding = self._embedding(task, *place)
+                embedding = self._embedding(task, config, *place)
             except BackendError as error:
                 result.faults.append(str(error))
                 continue
@@ -107,35 +110,37 @@ class TaskMasks:
     def from_grid(self, task: LabelledTask) -> TaskResult:
         """Propose masks for all that is on a task's images."""
         result = TaskResult()
-        for name, tag in self._config.images.items():
-            if not any(control.to_name == name for control in self._config.mask_controls):
+        config = self._config.of_task(task.data)
+        for name, tag in config.images.items():
+            if not any(control.to_name == name for control in config.mask_controls):
                 continue
-            value = task.data.get(tag.data_key)
+            value = find_value(task.data, tag.data_key)
             pages = range(len(value)) if isinstance(value, list) else [None]
             for page in pages:
                 try:
-                    self._add_proposals(result, self._embedding(task, name, page), name, page)
+                    embedding = self._embedding(task, config, name, page)
+                    self._add_proposals(result, embedding, config, name, page)
                 except BackendError as error:
                     result.faults.append(str(error))
         return _sized(result)
 
-    def control(self, prompt: Prompt) -> tuple[Prompt, MaskControl]:
+    def _control(self, config: LabelingConfig, prompt: Prompt) -> tuple[Prompt, MaskControl]:
         """Find the control for a prompt's mask; returns the prompt with the labels that it gets.
 
         Raises:
             LabelingConfigError: no control takes its labels, nor `label` in their place.
         """
         if self._label is not None and not (
-            prompt.labels and self._config.takes(prompt.to_name, prompt.labels)
+            prompt.labels and config.takes(prompt.to_name, prompt.labels)
         ):
             prompt = replace(prompt, labels=(self._label,))
-        return prompt, self._config.mask_control(prompt.to_name, prompt.labels, output=self._output)
+        return prompt, config.mask_control(prompt.to_name, prompt.labels, output=self._output)
 
-    def _embedding(self, task: LabelledTask, name: str, page: int | None) -> Embedding:
+    def _embedding(
+        self, task: LabelledTask, config: LabelingConfig, name: str, page: int | None
+    ) -> Embedding:
         fields = {"id": task.id, "data": task.data}
-        _, embedding = self._images.embedding(
-            fields, self._config.images[name], page, self._project
-        )
+        _, embedding = self._images.embedding(fields, config.images[name], page, self._project)
         return embedding
 
     def _add_box(
@@ -149,7 +154,7 @@ class TaskMasks:
         if self._min_score is not None and score < self._min_score:
             result.unsure += 1
             return
-        mask = self._cleaning.apply(masks.masks[0], [])
+        mask = cleaned_mask(masks, self._cleaning, runs_will_do=control.output == "brush")
         if not mask.any():
             raise PromptError(
                 f"{_name(prompt)} gives an empty mask",
@@ -158,32 +163,38 @@ class TaskMasks:
         self._add(result, mask, score, prompt, control)
 
     def _add_proposals(
-        self, result: TaskResult, embedding: Embedding, name: str, page: int | None
+        self,
+        result: TaskResult,
+        embedding: Embedding,
+        config: LabelingConfig,
+        name: str,
+        page: int | None,
     ) -> None:
-        prompt = Prompt(name, page, self._proposal_labels(name), 0)
-        prompt, control = self.control(prompt)
+        prompt = Prompt(name, page, self._proposal_labels(config, name), 0)
+        prompt, control = self._control(config, prompt)
         for masks in propose(
             self._predictor,
             embedding,
             points_per_side=self._points_per_side,
             min_score=self._min_score,
         ):
-            mask = self._cleaning.apply(masks.best().masks[0], [])  # a copy that is let go
+            best = masks.best()  # a copy: its full size is let go
+            mask = cleaned_mask(best, self._cleaning, runs_will_do=control.output == "brush")
             if mask.any():
                 self._add(result, mask, float(masks.scores[0]), prompt, control)
 
-    def _proposal_labels(self, name: str) -> tuple[str, ...]:
+    def _proposal_labels(self, config: LabelingConfig, name: str) -> tuple[str, ...]:
         """The label that is given, or the only one there is; of several nobody knows which."""
-        if self._label is not None and self._config.takes(name, (self._label,)):
+        if self._label is not None and config.takes(name, (self._label,)):
             return (self._label,)
-        control = self._config.mask_control(name, (), output=self._output)
+        control = config.mask_control(name, (), output=self._output)
         labels = control.labels or ()
         return labels if len(labels) == 1 else ()
 
     def _add(
         self,
         result: TaskResult,
-        mask: NDArray[np.bool_],
+        mask: NDArray[np.bool_] | MaskRuns,
         score: float,
         prompt: Prompt,
         control: MaskControl,

@@ -5,17 +5,13 @@ from pathlib import Path
 import pytest
 
 from backend.errors import LabelingConfigError, PromptError
-from backend.label_studio.projects import LABELING_CONFIG, key_point
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.labeling_config import parse_labeling_config
 from backend.prompt_regions import read_prompts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "labeling-configs.md").read_text()
-REPEATER = """<View><Repeater on="$images" indexFlag="{{idx}}">
-<Image name="page_{{idx}}" value="$images[{{idx}}].url"/>
-<KeyPointLabels name="point_{{idx}}" toName="page_{{idx}}" smart="true"><Label value="Object"/>
-</KeyPointLabels>
-<BrushLabels name="mask_{{idx}}" toName="page_{{idx}}" smart="false"><Label value="Object"/>
-</BrushLabels></Repeater></View>
+REPEATERS = """<View><Repeater on="$images"><Repeater on="$images[{{idx}}]" indexFlag="{{page}}">
+<Image name="page_{{page}}" value="$images[{{idx}}][{{page}}]"/></Repeater></Repeater></View>
 """
 VIDEO = """<View><Video name="video" value="$video"/>
 <Labels name="label" toName="video"><Label value="Object"/></Labels>
@@ -28,12 +24,9 @@ def region(kind, **value):
     return common | {"value": {"x": 10, "y": 10, kind: ["Object"]} | value}
 
 
-def test_repeater_connects_and_then_no_click_is_answered():
-    config = parse_labeling_config(REPEATER)
-    config.require_usable()
-    click = key_point((20, 10), (30, 40)) | {"from_name": "point_0", "to_name": "page_0"}
-    with pytest.raises(PromptError) as raised:
-        read_prompts([click], config)
+def test_repeater_in_a_repeater_is_refused_at_setup():
+    with pytest.raises(LabelingConfigError) as raised:
+        parse_labeling_config(REPEATERS)
     assert f"`{raised.value.reason}`" in PAGE
 
 

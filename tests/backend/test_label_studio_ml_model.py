@@ -14,8 +14,9 @@ from recordings import recording
 
 from backend.brush import decode_brush
 from backend.demo.child_process import ChildProcess, free_port
-from backend.label_studio.projects import LABELING_CONFIG, key_point
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.sample_pictures import png_bytes
+from benchmarks.key_points import key_point
 from mobilesam.scenes import generate_scene
 
 ROOT = Path(__file__).parents[2]

@@ -15,10 +15,11 @@ from PIL import Image, TiffImagePlugin
 
 from backend.app import create_app
 from backend.fetching.addresses import parse_allowed_hosts
-from backend.label_studio.projects import LABELING_CONFIG, key_point
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 from benchmarks import service_load
+from benchmarks.key_points import key_point
 
 PASSWORD = "basic-sesame"
 REDIS_PASSWORD = "redis-sesame"

@@ -19,6 +19,7 @@ from backend.fetching.images import ImageLoader
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from benchmarks.key_points import key_point
 from mobilesam import spilling_runtime
 
 PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text()
@@ -33,7 +34,7 @@ ONLY_POINT = """<View><Image name="image" value="$image"/>
 
 
 def click(label="Object", *, positive=True):
-    region = projects.key_point((20, 10), (30, 40)) | {"is_positive": positive}
+    region = key_point((20, 10), (30, 40)) | {"is_positive": positive}
     region["value"] = region["value"] | {"keypointlabels": [label]}
     return region
 

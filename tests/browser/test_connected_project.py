@@ -9,6 +9,7 @@ import yaml
 
 from backend import cli
 from backend.adoption.config_completion import complete_labeling_config
+from backend.adoption.keys import label_keys
 from backend.demo.child_process import free_port
 from backend.demo.run import BackendServer
 from backend.errors import LabelStudioError
@@ -33,6 +34,23 @@ OWN_CONFIG = """\
     <Label value="Dust" background="#ff6347"/>
   </BrushLabels>
   <Choices name="quality" toName="photo"><Choice value="sharp"/><Choice value="blurred"/></Choices>
+</View>
+"""
+
+
+MANY_LABELS = f"""\
+<View>
+  <Choices name="kind" toName="image"><Choice value="one"/><Choice value="other"/></Choices>
+  <Rating name="stars" toName="image"/>
+  <Image name="image" value="$image"/>
+  <Taxonomy name="tree" toName="image"><Choice value="A"><Choice value="B"/></Choice></Taxonomy>
+  <KeyPointLabels name="point" toName="image" smart="true" allowEmpty="true">
+    <Label value="K"/><Label value="third" hotkey="3"/><Label value="q" hotkey="q"/>
+  </KeyPointLabels>
+  <Filter name="filter" toName="point"/>
+  <BrushLabels name="mask" toName="image">
+    <View>{"".join(f'<Label value="{number}"/>' for number in range(30))}</View>
+  </BrushLabels>
 </View>
 """
 
@@ -80,6 +98,8 @@ def test_own_project_is_connected_clicked_and_checked(
     status, said = run("connect", "--yes")
     assert status == 0, said
     assert "a mask of" in said
+    assert "press K, then 2 (Cell) or 3 (Dust), and click" in said
+    assert "press R, then 4 (Cell) or 5 (Dust), and drag" in said
     config = projects.describe_project(api, own_project).label_config
     kept = iter(config.splitlines())
     assert all(line in kept for line in OWN_CONFIG.splitlines() if "<BrushLabels" not in line)
@@ -132,6 +152,19 @@ def test_own_project_is_connected_clicked_and_checked(
     status, said = run("connect", "--yes")
     assert status == 1
     assert "python -m backend serve" in said
+
+
+def test_keys_of_labels_are_those_that_the_editor_shows(labeling_page, api):
+    project_id = projects.create_project(api, "Keys", MANY_LABELS)
+    scene = png_bytes(generate_scene(9, SIZE_HW).image)
+    tasks = projects.upload_pictures(api, project_id, {"scene.png": scene})
+    labeling_page.look_at(project_id, tasks["scene.png"], size_hw=SIZE_HW)
+    shown = labeling_page.page.locator(".lsf-label").all_inner_texts()
+    in_editor = dict(text.split("\n") for text in shown if "\n" in text)
+    ours = {label: key for (_, label), key in label_keys(MANY_LABELS).items()}
+    assert len(ours) > 15
+    assert {label: in_editor.get(label) for label in ours} == ours
+    assert "blank" in in_editor
 
 
 def test_templates_of_label_studio_are_completed_to_what_it_takes(

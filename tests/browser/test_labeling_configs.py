@@ -1,12 +1,15 @@
 """Every config of docs/labeling-configs.md in a real Label Studio: opened, clicked by its keys."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from backend.datasets.export_coco import ExportOptions, run_export
 from backend.label_studio import projects
 from backend.sample_pictures import png_bytes
+from backend.settings import Settings
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser
@@ -16,6 +19,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 CONFIGS = {title: text for title, text in SECTIONS.items() if "```xml" in text}
 
 SIZE_HW = (480, 640)
+SECOND_XY = 180, 340  # on an object of the second scene
 ELLIPSE_XY, ANOTHER_XYXY = (500, 180), (208, 113, 340, 242)
 
 
@@ -33,6 +37,8 @@ def new_task(api, backend, pictures, labeling_config):
     projects.connect_backend(api, project_id, backend.url)
     data = dict.fromkeys(re.findall(r'value="\$(\w+)"', labeling_config), pictures[0])
     data |= dict.fromkeys(re.findall(r'valueList="\$(\w+)"', labeling_config), pictures)
+    items = [{"image": picture} for picture in pictures]
+    data |= dict.fromkeys(re.findall(r'on="\$(\w+)"', labeling_config), items)
     return project_id, api.api.tasks.create(project=project_id, data=data).id
 
 
@@ -49,7 +55,7 @@ def labels(region):
 
 
 def test_page_has_a_config_for_each_use():
-    assert len(CONFIGS) == 10
+    assert len(CONFIGS) == 11
     assert CONFIGS["Clicks and boxes, brush masks"].count(projects.LABELING_CONFIG) == 1
 
 
@@ -106,6 +112,36 @@ def test_label_key_pressed_again_deselects_a_shared_label(labeling_page, api, ba
     page.pick("r", "1")
     answered = page.drag(ANOTHER_XYXY)
     assert [region["type"] for region in answered.regions] == ["brush"]
+
+
+def test_each_item_of_a_repeater_is_clicked_on_its_own_page(
+    labeling_page, label_studio, api, backend, pictures, tmp_path
+):
+    [xml] = re.findall(r"```xml\n(.*?)```", CONFIGS["A page for each item"], re.DOTALL)
+    page = labeling_page
+    project_id, task_id = new_task(api, backend, pictures, xml)
+    page.open(project_id, task_id, size_hw=SIZE_HW)
+    page.turn_to_second_image()
+    page.page.wait_for_load_state("networkidle")
+    bare = page.seen()
+    page.pick("m", "3")
+    answered = page.click(SECOND_XY)
+    assert {(region["from_name"], region["to_name"]) for region in answered.regions} == {
+        ("mask_1", "page_1")
+    }
+    page.expect_mask(answered.mask, before=bare)
+    page.accept()
+    page.submit()
+    settings = Settings(
+        label_studio_url=label_studio.url, label_studio_api_key=label_studio.login.token
+    )
+    report = run_export(ExportOptions(tmp_path, project_id=project_id), settings)
+    assert report.problems == []
+    coco = json.loads((tmp_path / "instances.json").read_text())
+    [annotation] = coco["annotations"]
+    [image] = [image for image in coco["images"] if image["id"] == annotation["image_id"]]
+    assert image["file_name"].endswith("10.png")
+    assert annotation["area"] == answered.mask.sum()
 
 
 def test_project_of_two_images_takes_no_uploaded_files(api):

@@ -3,7 +3,14 @@ import pytest
 import torch
 
 from mobilesam import CheckpointError, Predictor
-from mobilesam.checkpoint import BUNDLED_DEMO, find_checkpoint, from_official, load_model
+from mobilesam.checkpoint import (
+    BUNDLED_DEMO,
+    WeightsId,
+    find_checkpoint,
+    from_official,
+    identify_weights,
+    load_model,
+)
 from mobilesam.download import OFFICIAL, default_checkpoint_path
 from mobilesam.model import SIZES, MobileSAM
 
@@ -140,3 +147,19 @@ def test_fused_norms_change_nothing():
     before = model.image_encoder(pixels)
     model.image_encoder.fuse_norms()
     torch.testing.assert_close(model.image_encoder(pixels), before, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_are_identified_as_the_predictor_names_them(tmp_path):
+    copied = tmp_path / "fine-tuned.pt"
+    copied.write_bytes(BUNDLED_DEMO.read_bytes())
+    for path, name in ((BUNDLED_DEMO, "demo"), (copied, "fine-tuned")):
+        weights_id = identify_weights(path)
+        predictor = Predictor(path, "cpu", runtime="torch")
+        assert weights_id.name == predictor.weights == name
+        assert weights_id.model_id == predictor.model_id
+
+
+def test_weights_are_known_under_another_files_name_and_others_are_not():
+    weights_id = WeightsId("mine", "0123456789abcdef")
+    assert weights_id.is_in("mobilesam-renamed-weights-01234567")
+    assert not weights_id.is_in("mobilesam-mine-weights-76543210")

@@ -4,6 +4,7 @@ from backend.app import create_app
 from backend.brush import decode_brush
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
+from benchmarks.key_points import key_point
 
 SIZE_HW = (100, 200)
 
@@ -22,8 +23,8 @@ class Replica:
     def click(
         self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, xy=(60, 50), earlier=(), **point
     ):
-        points = [projects.key_point(other_xy, size_hw) for other_xy in earlier]
-        points.append(projects.key_point(xy, size_hw) | point)
+        points = [key_point(other_xy, size_hw) for other_xy in earlier]
+        points.append(key_point(xy, size_hw) | point)
         body = {
             "tasks": [{"id": 4, "data": {"image": photo}}],
             "project": "1.0",

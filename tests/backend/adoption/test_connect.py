@@ -79,7 +79,7 @@ def test_connect_completes_registers_and_clicks(connect, label_studio, backend):
     assert '+  <KeyPointLabels name="point" toName="photo" smart="true">' in said
     assert "a mask of" in said
     assert f"{label_studio.url}/projects/7/data" in said
-    assert "press K, then the key of a label of 'point', and click an object; or press R" in said
+    assert "press K, then 2 (Cat), and click an object; or press R, then 3 (Cat), and drag" in said
     [record] = label_studio.records.values()
     assert (record["url"], record["is_interactive"]) == (backend.url, True)
     assert "<!-- the clinic's -->" in label_studio.labeling_config

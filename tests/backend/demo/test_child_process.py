@@ -1,5 +1,6 @@
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 HTTPServer(("127.0.0.1", {port}), SimpleHTTPRequestHandler).serve_forever()
 """
 SLEEP = "import time; print('awake', flush=True); time.sleep(600)"
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 
 
@@ -33,6 +35,40 @@ def test_free_port_passes_over_one_that_is_taken():
         taken.listen()
         port = taken.getsockname()[1]
         assert free_port(port) > port
+
+
+def test_free_port_is_given_to_no_other_process_while_this_one_may_start_a_server_on_it():
+    port = free_port(28180)
+    ask = f"from backend.demo.child_process import free_port; print(free_port({port}))"
+    others = [
+        subprocess.Popen([sys.executable, "-c", f"{ask}; input()"], **PIPES) for _ in range(2)
+    ]
+    given = {int(other.stdout.readline()) for other in others}
+    assert len(given | {port}) == 3
+    for other in others:
+        other.communicate("\n")
+    assert free_port(min(given)) == min(given)
+
+
+def test_free_port_is_given_again_to_who_has_it():
+    assert free_port(free_port(28280)) == free_port(28280)
+
+
+def test_answer_of_another_server_on_the_port_is_not_the_childs(child):
+    port = free_port(28380)
+    with child(SERVE.format(port=port)) as other:
+        url = f"http://127.0.0.1:{port}/"
+        other.wait_until_healthy(url, timeout_s=60)
+        late = ChildProcess(
+            "The late one",
+            [sys.executable, "-c", SERVE.format(port=port)],
+            environment=os.environ,
+            log=other.log.with_name("late"),
+        )
+        with late:
+            late._process.wait()
+            with pytest.raises(BackendError, match="The late one ended"):
+                late.wait_until_healthy(url, timeout_s=60)
 
 
 def test_child_is_healthy_once_it_answers(child):

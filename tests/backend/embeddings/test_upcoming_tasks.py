@@ -7,6 +7,7 @@ from waiting import DEADLINE_S, wait_until
 
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
+from benchmarks.key_points import key_point
 
 PROJECT = "7.1795350403"
 
@@ -29,7 +30,7 @@ def make_segmenter(label_studio, predictor, **settings):
 
 
 def ask(segmenter, label_studio, task_id, *, project=PROJECT, is_click=True):
-    context = [projects.key_point((30, 20), (40, 60))] if is_click else None
+    context = [key_point((30, 20), (40, 60))] if is_click else None
     return segmenter.predict(
         tasks=[{"id": task_id, "data": label_studio.tasks[task_id]}],
         project=project,

@@ -11,6 +11,7 @@ from backend.errors import BackendError, LabelStudioError, SettingsError
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from benchmarks.key_points import key_point
 
 DEADLINE_S = 10
 
@@ -50,7 +51,7 @@ def test_first_click_after_warming_runs_no_encoder(settings, label_studio, predi
                 tasks=[{"id": task_id, "data": data}],
                 project="7.1795350403",
                 label_config=projects.LABELING_CONFIG,
-                context=[projects.key_point((30, 20), (40, 60))],
+                context=[key_point((30, 20), (40, 60))],
             )
             assert answer["result"]
     assert service.embedded == []
@@ -202,7 +203,7 @@ class TestCommand:
                 tasks=[{"id": 101, "data": label_studio.tasks[101]}],
                 project="7.1",
                 label_config=projects.LABELING_CONFIG,
-                context=[projects.key_point((30, 20), (40, 60))],
+                context=[key_point((30, 20), (40, 60))],
             )
             assert segmenter.describe()["cache"]["disk"]["hits"] == 1
 

@@ -18,9 +18,10 @@ from backend.brush import decode_brush
 from backend.errors import ImageError
 from backend.fetching.decoding import decode_image
 from backend.fetching.images import ImageLoader
-from backend.label_studio.projects import LABELING_CONFIG, key_point
+from backend.label_studio.projects import LABELING_CONFIG
 from backend.segmenter import Segmenter
 from backend.settings import MEGABYTE, Settings
+from benchmarks.key_points import key_point
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 GOOD_HW = (60, 80)

@@ -17,6 +17,7 @@ from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
 from backend.prelabeling.run import PrelabelOptions, run_prelabel
 from backend.sample_pictures import png_bytes
+from mobilesam import Masks
 from mobilesam.scenes import generate_scene
 
 VERSION = "fake-1-prelabel-boxes"
@@ -104,6 +105,40 @@ def test_all_boxes_of_an_image_are_decoded_from_one_embedding(settings, predicto
     prelabel(settings, predictor)
     assert len(predictor.embedded) == 7
     assert len(predictor.prompts) == 14
+
+
+@pytest.mark.parametrize("everything", [False, True], ids=["boxes", "proposals"])
+def test_masks_on_a_gpu_come_over_as_their_runs(
+    settings, label_studio, demo_predictor, monkeypatch, everything
+):
+    """Played on the CPU, with the arithmetic of a GPU."""
+    scene = generate_scene(10_000_000, (120, 160))
+    for task_id in list(label_studio.tasks)[1:]:
+        del label_studio.tasks[task_id]
+    [(task_id, task)] = label_studio.tasks.items()
+    label_studio.pages[task["image"]] = png_bytes(scene.image)
+    label_studio.annotations = {
+        task_id: [annotation(rectangle(original_width=160, original_height=120))]
+    }
+
+    def masks():
+        prelabel(
+            settings,
+            demo_predictor,
+            everything=everything,
+            redo=True,
+            label="Object",
+            points_per_side=6,
+        )
+        regions = only_predictions(label_studio)[task_id]["result"]
+        return [decode_brush(region["value"]["rle"], 120, 160) for region in regions]
+
+    expected = masks()
+    assert expected
+    monkeypatch.setattr(Masks, "are_on_gpu", property(lambda _: True))
+    monkeypatch.setattr(Masks, "masks", property(lambda _: pytest.fail("pixels were fetched")))
+    for mask, same in zip(masks(), expected, strict=True):
+        assert (mask == same).mean() > 0.99
 
 
 def test_predictions_are_written_many_at_once(settings, label_studio, predictor):

@@ -1,0 +1,100 @@
+"""`<Repeater>`: tags that the editor shows once for each item of a list that a task has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from backend.config_tags import Tag, read_tags
+from backend.errors import LabelingConfigError
+from backend.task_data import find_value
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+TagT = TypeVar("TagT", bound="DataclassInstance")
+
+TAG = "repeater"
+INDEX_FLAG = "{{idx}}"  # where the tag names no other; seen in Label Studio 1.23
+# What names a tag, its image or its labels, or says where an image is: an item's number is in them.
+_NUMBERED = ("name", "to_name", "labels_control", "data_key")
+
+
+@dataclass(frozen=True)
+class Repeater:
+    """A `<Repeater>`: which list it is shown for, and which tags it holds.
+
+    `data_key` is the task's field with the list, `index_flag` what stands in its tags for an item's
+    number, `names` are those of its tags before that is filled in.
+    """
+
+    data_key: str
+    index_flag: str
+    names: frozenset[str]
+
+    def count(self, data: Any) -> int:
+        """How many items a task has for it."""
+        items = find_value(data, self.data_key)
+        return len(items) if isinstance(items, list) else 0
+
+    def repeated(self, tags: Iterable[TagT], count: int) -> list[TagT]:
+        """Give each item tags of its own, with its number; the tags outside stay as they are.
+
+        Args:
+            tags: as `labeling_config` has them.
+            count: of items.
+        """
+        return [
+            copy
+            for tag in tags
+            for copy in (
+                (self._numbered(tag, number) for number in range(count))
+                if self._holds(tag)
+                else (tag,)
+            )
+        ]
+
+    def _holds(self, tag: "DataclassInstance") -> bool:
+        return getattr(tag, "name", None) in self.names
+
+    def _numbered(self, tag: TagT, number: int) -> TagT:
+        texts = {
+            field.name: getattr(tag, field.name) for field in fields(tag) if field.name in _NUMBERED
+        }
+        return replace(
+            tag,
+            **{
+                name: text.replace(self.index_flag, str(number))
+                for name, text in texts.items()
+                if text is not None
+            },
+        )
+
+
+def read_repeaters(xml: str) -> tuple[Repeater, ...]:
+    """Read the Repeaters of a labeling config.
+
+    Args:
+        xml: well-formed, without a document type declaration.
+
+    Raises:
+        LabelingConfigError: one is in another one.
+    """
+    if TAG not in xml.lower():  # as good as always
+        return ()
+    return tuple(_read(tag) for tag in read_tags(xml.encode()) if tag.kind == TAG)
+
+
+def _read(repeater: Tag) -> Repeater:
+    inside = list(repeater.descendants())
+    if any(tag.kind == TAG for tag in inside):
+        raise LabelingConfigError(
+            "the labeling config has a Repeater inside another one, which is not supported here",
+            remedy="take one Repeater, with <Image valueList='...'> in it",
+            reason="Repeater in a Repeater is not supported",
+        )
+    attributes = {name.lower(): value for name, value in repeater.attributes.items()}
+    return Repeater(
+        data_key=attributes.get("on", "").removeprefix("$"),
+        index_flag=attributes.get("indexflag") or INDEX_FLAG,
+        names=frozenset(tag.attributes["name"] for tag in inside if "name" in tag.attributes),
+    )
