@@ -82,7 +82,7 @@ def key(name):
 
 
 def prepare(embedder, encoder, name, urgency=Urgency.BATCH):
-    embedder.prepare(key(name), encoder.job(name), urgency)
+    return embedder.prepare(key(name), encoder.job(name), urgency)
 
 
 def test_second_request_runs_no_encoder(embedder, encoder):
@@ -241,7 +241,8 @@ def test_upcoming_image_is_dropped_while_asked_for_ones_wait(embedder, encoder):
     assert encoder.started.wait(DEADLINE_S)
     prepare(embedder, encoder, "upcoming 1", Urgency.UPCOMING)
     prepare(embedder, encoder, "batch")
-    prepare(embedder, encoder, "upcoming 2", Urgency.UPCOMING)
+    assert not prepare(embedder, encoder, "upcoming 2", Urgency.UPCOMING)
+    assert prepare(embedder, encoder, "upcoming 1", Urgency.UPCOMING)  # it is coming
     encoder.go_on.set()
     embedder.find(key("upcoming 1"), encoder.job("upcoming 1"))
     embedder.find(key("batch"), encoder.job("batch"))
