@@ -34,7 +34,7 @@ REGION_TYPES = {*PROMPT_KINDS, *MASK_LABELS, "labels"}
 # the text's memory, and every shape is joined with every <Labels> of its image.
 LONGEST_CONFIG = 1_000_000  # characters
 MOST_CONTROLS = 200  # of REGION_TYPES
-MOST_REPEATED = 5000  # of a task, whose Repeaters show its controls once for each item
+MOST_REPEATED = 5000  # tags of a task, with those of its Repeaters once for each item
 LONG_CONFIG = 50_000  # characters; of longer ones fewer are kept
 
 
@@ -125,8 +125,9 @@ class LabelingConfig:
         shown = self
         for repeater in self.repeaters:
             count = repeater.count(data)
-            if count * (len(shown.prompt_controls) + len(shown.mask_controls)) > MOST_REPEATED:
-                raise _too_large(f"{count} times its controls for a task", f"{MOST_REPEATED}")
+            tags = len(shown.images) + len(shown.prompt_controls) + len(shown.mask_controls)
+            if count * tags > MOST_REPEATED:
+                raise _too_large(f"{count} times its {tags} tags for a task", f"{MOST_REPEATED}")
             images = repeater.repeated(shown.images.values(), count)
             shown = replace(
                 shown,

@@ -42,6 +42,7 @@ RUN = {
     r"python -m benchmarks.bench_export.*": BENCH + "export.py::test_",
     r"python -m benchmarks.bench_brush.*": BENCH + "brush.py::test_",
     r"python -m benchmarks.bench_reduced_jpeg.*": BENCH + "reduced_jpeg.py::test_",
+    r"python -m pytest tests/test_played_gpu.py .*": "tests/test_played_gpu.py::test_",
     r"python -m pytest -s .*test_parity.py": "tests/mobilesam/test_parity.py::test_",
     r"python -m pytest -s -k own_export .*": "tests/browser/test_coco.py"
     "::test_label_studios_own_export",

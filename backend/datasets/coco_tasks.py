@@ -68,10 +68,16 @@ class TaskMaker:
         kind: as what they come.
 
     Raises:
-        DatasetError: no control of the config takes objects, or they are of several images.
+        DatasetError: no control of the config takes objects, they are of several images, or
+            there is a Repeater.
     """
 
     def __init__(self, config: LabelingConfig, output: str, kind: Kind) -> None:
+        if config.repeaters:
+            raise DatasetError(
+                "the labeling config has a Repeater, and a task of COCO is one image",
+                remedy="give a config without one",
+            )
         self._controls = [
             control
             for wanted in dict.fromkeys((output, *OUTPUTS))

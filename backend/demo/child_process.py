@@ -1,5 +1,6 @@
 """A program that is started here, watched, and ended so that nothing of it stays behind."""
 
+import atexit
 import os
 import signal
 import socket
@@ -52,6 +53,12 @@ def _claim(port: int) -> bool:
         return False
     _claims[port] = claim
     return True
+
+
+@atexit.register
+def _release_claims() -> None:
+    for claim in _claims.values():
+        claim.close()
 
 
 def _is_free(port: int) -> bool:

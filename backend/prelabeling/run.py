@@ -33,7 +33,6 @@ from backend.prelabeling.versions import prelabel_version
 from backend.prompts import Prompt
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
-from backend.task_data import find_value
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
@@ -100,7 +99,8 @@ def run_prelabel(
 
     Raises:
         BackendError: Label Studio is not known, refused or did not answer; the project has no
-            control for masks; the COCO file cannot be read. A task that fails is only counted.
+            control for masks, or a Repeater; the COCO file cannot be read. A task that fails is
+            only counted.
         MobileSamError: the weights or the device cannot be used.
         KeyboardInterrupt: Ctrl-C.
     """
@@ -108,6 +108,12 @@ def run_prelabel(
         server = require_label_studio(connections, "predict from your own code, see `SAM`")
         tasks = ProjectTasks(server, options.project_id)
         config = parse_labeling_config(tasks.labeling_config)
+        if config.repeaters:
+            raise LabelingConfigError(
+                "Label Studio takes no predictions for what a Repeater of the labeling config "
+                "shows: it checks their names without filling in the numbers",
+                remedy="take <Image valueList='...'> for several pages, or click in the editor",
+            )
         coco = None if options.coco_file is None else read_coco(options.coco_file)
         predictor = predictor or load_predictor(settings)
         # As many may wait for images as there are workers; nobody else is there.
@@ -188,14 +194,9 @@ class _Run:
 
     def _begin(self, task: LabelledTask, threads: Workers, bar: Any) -> _Job:
         """Have a task's masks made, unless that is done already."""
-        try:
-            shown = self._config.of_task(task.data)
-        except LabelingConfigError as error:
-            self._tell(task.id, str(error), bar)
-            return _Job(task, [], len(self._config.images), None)
-        pages = [find_value(task.data, tag.data_key) for tag in shown.images.values()]
+        pages = [task.data.get(tag.data_key) for tag in self._config.images.values()]
         images = sum(len(value) if isinstance(value, list) else 1 for value in pages)
-        bar.total += images - len(self._config.images)
+        bar.total += images - len(pages)
         earlier = self._writer.earlier(task)
         if earlier and not self._options.redo:
             self._writer.keep_newest(earlier)
@@ -228,9 +229,7 @@ class _Run:
 
     def _found(self, task: LabelledTask) -> Iterator[Prompt | BackendError]:
         if self._boxes is None:
-            yield from rectangle_prompts(
-                task, self._options.source, self._config.of_task(task.data)
-            )
+            yield from rectangle_prompts(task, self._options.source, self._config)
             return
         images, _ = self._fields.images(task, ())
         for (name, page), image in images.items():

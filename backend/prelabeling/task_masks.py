@@ -17,7 +17,6 @@ from backend.object_masks import cleaned_mask
 from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import Settings
-from backend.task_data import find_value
 from mobilesam import Embedding, MaskRuns, Predictor
 from mobilesam.proposals import propose
 
@@ -84,11 +83,10 @@ class TaskMasks:
         What fails is among the faults: an image, or one rectangle of many.
         """
         result = TaskResult()
-        config = self._config.of_task(task.data)
         by_image: dict[tuple[str, int | None], list[tuple[Prompt, MaskControl]]] = {}
         for prompt in prompts:  # what has no control is told before any image is fetched
             try:
-                labelled, control = self._control(config, prompt)
+                labelled, control = self.control(prompt)
             except LabelingConfigError as error:
                 result.faults.append(f"{_name(prompt)}: {error}")
             else:
@@ -96,7 +94,7 @@ class TaskMasks:
                 by_image.setdefault(place, []).append((labelled, control))
         for place, found in by_image.items():
             try:
-                embedding = self._embedding(task, config, *place)
+                embedding = self._embedding(task, *place)
             except BackendError as error:
                 result.faults.append(str(error))
                 continue
@@ -110,37 +108,35 @@ class TaskMasks:
     def from_grid(self, task: LabelledTask) -> TaskResult:
         """Propose masks for all that is on a task's images."""
         result = TaskResult()
-        config = self._config.of_task(task.data)
-        for name, tag in config.images.items():
-            if not any(control.to_name == name for control in config.mask_controls):
+        for name, tag in self._config.images.items():
+            if not any(control.to_name == name for control in self._config.mask_controls):
                 continue
-            value = find_value(task.data, tag.data_key)
+            value = task.data.get(tag.data_key)
             pages = range(len(value)) if isinstance(value, list) else [None]
             for page in pages:
                 try:
-                    embedding = self._embedding(task, config, name, page)
-                    self._add_proposals(result, embedding, config, name, page)
+                    self._add_proposals(result, self._embedding(task, name, page), name, page)
                 except BackendError as error:
                     result.faults.append(str(error))
         return _sized(result)
 
-    def _control(self, config: LabelingConfig, prompt: Prompt) -> tuple[Prompt, MaskControl]:
+    def control(self, prompt: Prompt) -> tuple[Prompt, MaskControl]:
         """Find the control for a prompt's mask; returns the prompt with the labels that it gets.
 
         Raises:
             LabelingConfigError: no control takes its labels, nor `label` in their place.
         """
         if self._label is not None and not (
-            prompt.labels and config.takes(prompt.to_name, prompt.labels)
+            prompt.labels and self._config.takes(prompt.to_name, prompt.labels)
         ):
             prompt = replace(prompt, labels=(self._label,))
-        return prompt, config.mask_control(prompt.to_name, prompt.labels, output=self._output)
+        return prompt, self._config.mask_control(prompt.to_name, prompt.labels, output=self._output)
 
-    def _embedding(
-        self, task: LabelledTask, config: LabelingConfig, name: str, page: int | None
-    ) -> Embedding:
+    def _embedding(self, task: LabelledTask, name: str, page: int | None) -> Embedding:
         fields = {"id": task.id, "data": task.data}
-        _, embedding = self._images.embedding(fields, config.images[name], page, self._project)
+        _, embedding = self._images.embedding(
+            fields, self._config.images[name], page, self._project
+        )
         return embedding
 
     def _add_box(
@@ -163,15 +159,10 @@ class TaskMasks:
         self._add(result, mask, score, prompt, control)
 
     def _add_proposals(
-        self,
-        result: TaskResult,
-        embedding: Embedding,
-        config: LabelingConfig,
-        name: str,
-        page: int | None,
+        self, result: TaskResult, embedding: Embedding, name: str, page: int | None
     ) -> None:
-        prompt = Prompt(name, page, self._proposal_labels(config, name), 0)
-        prompt, control = self._control(config, prompt)
+        prompt = Prompt(name, page, self._proposal_labels(name), 0)
+        prompt, control = self.control(prompt)
         for masks in propose(
             self._predictor,
             embedding,
@@ -183,11 +174,11 @@ class TaskMasks:
             if mask.any():
                 self._add(result, mask, float(masks.scores[0]), prompt, control)
 
-    def _proposal_labels(self, config: LabelingConfig, name: str) -> tuple[str, ...]:
+    def _proposal_labels(self, name: str) -> tuple[str, ...]:
         """The label that is given, or the only one there is; of several nobody knows which."""
-        if self._label is not None and config.takes(name, (self._label,)):
+        if self._label is not None and self._config.takes(name, (self._label,)):
             return (self._label,)
-        control = config.mask_control(name, (), output=self._output)
+        control = self._config.mask_control(name, (), output=self._output)
         labels = control.labels or ()
         return labels if len(labels) == 1 else ()
 

@@ -4,9 +4,10 @@ import pytest
 
 from backend.adoption.clicks import find_target
 from backend.adoption.config_completion import complete_labeling_config
+from backend.datasets.coco_tasks import Kind, TaskMaker
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.labelled_tasks import LabelledTask
-from backend.errors import ImageError, LabelingConfigError
+from backend.errors import DatasetError, ImageError, LabelingConfigError
 from backend.labeling_config import MOST_REPEATED, parse_labeling_config
 from backend.prompt_regions import read_prompts
 
@@ -100,7 +101,7 @@ def test_repeater_in_a_repeater_is_refused():
 
 
 def test_more_than_anybody_could_label_is_refused():
-    with pytest.raises(LabelingConfigError, match="times its controls"):
+    with pytest.raises(LabelingConfigError, match="times its 4 tags"):
         shown({"pages": [{}] * (MOST_REPEATED + 1)})
 
 
@@ -126,6 +127,11 @@ def test_export_finds_the_image_of_each_item():
         "page_1": "/1.png",
     }
     assert missing == []
+
+
+def test_import_of_coco_into_a_repeater_is_refused():
+    with pytest.raises(DatasetError, match="has a Repeater"):
+        TaskMaker(parse_labeling_config(REPEATER), "brush", Kind.ANNOTATIONS)
 
 
 def test_what_a_repeater_lacks_is_added_with_its_placeholder():

@@ -13,7 +13,8 @@ from mobilesam import runtime
 
 def test_runtimes_and_precisions_are_the_model_s():
     assert RUNTIMES == runtime.RUNTIMES
-    assert PRECISIONS == runtime.PRECISIONS
+    # float16 is what auto takes on a GPU; on a CPU it is for comparisons only.
+    assert set(PRECISIONS) == set(runtime.PRECISIONS) - {"float16"}
 
 
 def test_settings_have_defaults_for_everything():

@@ -7,10 +7,15 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from labeling_page import regions_mask
+from playwright.sync_api import expect
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from backend.cli import main
+from backend.datasets.coco_tasks import MODEL_VERSION
+from backend.label_studio.project_tasks import iterate_tasks
+from backend.prelabeling.predictions import show_predictions
 from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
@@ -116,6 +121,35 @@ def test_export_of_what_was_imported_is_the_same(data_set, out):
         assert again["category_id"] == found["category_id"]
         assert (again["area"], again["bbox"]) == (found["area"], found["bbox"])
         np.testing.assert_array_equal(after.annToMask(again), before.annToMask(found))
+
+
+def test_imported_predictions_keep_their_shared_labels_until_they_are_submitted(
+    labeling_page, api, data_set, monkeypatch
+):
+    monkeypatch.setenv("LABEL_STUDIO_URL", api.url)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", api.authorization().partition(" ")[2])
+    before = {project.id for project in api.api.projects.list()}
+    source = [str(data_set / "instances.json"), "--image-root", str(data_set)]
+    assert main(["import-coco", *source, "--new", "Suggestions", "--as", "predictions"]) == 0
+    [project_id] = {project.id for project in api.api.projects.list()} - before
+    show_predictions(api, project_id, MODEL_VERSION)
+    task = next(iterate_tasks(api, project_id))
+    labeling_page.look_at(project_id, task["id"], size_hw=SIZE_HW)
+    truth = COCO(data_set / "instances.json").imgToAnns[1]
+    expect(labeling_page.page.locator(".lsf-outliner-item")).to_have_count(len(truth))
+    labeling_page.save_screenshot("suggested")
+    stored = labeling_page.submit()["result"]
+    names = {category["id"]: category["name"] for category in CATEGORIES}
+    labels = {region["id"]: region["value"]["labels"] for region in stored if is_label(region)}
+    masks = {region["id"]: regions_mask([region]) for region in stored if not is_label(region)}
+    assert labels.keys() == masks.keys()
+    assert sorted((names[found["category_id"]], found["area"]) for found in truth) == sorted(
+        (labels[name][0], mask.sum()) for name, mask in masks.items()
+    )
+
+
+def is_label(region):
+    return region["type"] == "labels"
 
 
 def test_label_studios_own_export_beside_ours(api, project_id, data_set, out):

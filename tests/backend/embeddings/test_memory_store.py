@@ -8,6 +8,7 @@ from backend.fetching.images import ImageLoader
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
 from backend.settings import Settings
+from benchmarks.key_points import key_point
 
 FLUSH_S = 10
 
@@ -53,7 +54,7 @@ def click(segmenter, photo):
         tasks=[{"id": len(photo), "data": {"image": photo}}],
         project="1.0",
         label_config=projects.LABELING_CONFIG,
-        context=[projects.key_point((30, 20), (40, 60))],
+        context=[key_point((30, 20), (40, 60))],
     )
     assert answer["result"]
     assert segmenter.flush(FLUSH_S)

@@ -89,6 +89,17 @@ def test_every_page_of_a_list_of_images_is_embedded(settings, label_studio, pred
     assert "4/4" in capsys.readouterr().err
 
 
+def test_every_item_of_a_repeater_is_embedded(settings, label_studio, predictor, capsys):
+    images = [data["image"] for data in label_studio.tasks.values()]
+    label_studio.tasks = {1: {"pages": images[:3]}, 2: {"pages": images[3:4]}, 3: {"pages": []}}
+    label_studio.labeling_config = """<View><Repeater on="$pages">
+      <Image name="page_{{idx}}" value="$pages[{{idx}}]"/>
+      <KeyPoint name="point_{{idx}}" toName="page_{{idx}}"/>
+      <Brush name="mask_{{idx}}" toName="page_{{idx}}"/></Repeater></View>"""
+    assert numbers(warm(settings, predictor)) == (4, 0, 0)
+    assert "4/4" in capsys.readouterr().err
+
+
 def test_image_that_cannot_be_used_is_counted_and_named(settings, label_studio, predictor, capsys):
     label_studio.pages["/data/upload/7/103.png"] = b"<html>"
     del label_studio.pages["/data/upload/7/105.png"]

@@ -454,6 +454,18 @@ class TestCoco:
             prelabel(settings, predictor, coco_file=tmp_path / "none.json")
 
 
+def test_repeater_is_refused_since_label_studio_would_drop_what_comes(
+    settings, label_studio, predictor
+):
+    label_studio.labeling_config = """<View><Repeater on="$pages">
+      <Image name="page_{{idx}}" value="$pages[{{idx}}]"/>
+      <BrushLabels name="mask_{{idx}}" toName="page_{{idx}}"><Label value="Object"/></BrushLabels>
+      </Repeater></View>"""
+    with pytest.raises(LabelingConfigError, match="takes no predictions for what a Repeater"):
+        prelabel(settings, predictor)
+    assert label_studio.imports == []
+
+
 class TestEverything:
     @pytest.fixture
     def scenes(self, label_studio):
