@@ -3,13 +3,11 @@
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
-
-from label_studio_sdk.label_interface.interface import LabelInterface
+from functools import cached_property
+from typing import Any
 
 from backend.errors import LabelingConfigError
-from backend.repeaters import Repeater, read_repeaters
+from backend.repeaters import Repeater
 
 # The region types that prompt (a region's type is its control's tag in lower case), and as what.
 PROMPT_KINDS = {
@@ -30,12 +28,7 @@ MASK_LABELS = {
 # Those that make regions of images, or label them.
 REGION_TYPES = {*PROMPT_KINDS, *MASK_LABELS, "labels"}
 
-# Bounds of a config, far above those that annotators work with: the SDK's parsed one takes 30 times
-# the text's memory, and every shape is joined with every <Labels> of its image.
-LONGEST_CONFIG = 1_000_000  # characters
-MOST_CONTROLS = 200  # of REGION_TYPES
 MOST_REPEATED = 5000  # tags of a task, with those of its Repeaters once for each item
-LONG_CONFIG = 50_000  # characters; of longer ones fewer are kept
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ class LabelingConfig:
             count = repeater.count(data)
             tags = len(shown.images) + len(shown.prompt_controls) + len(shown.mask_controls)
             if count * tags > MOST_REPEATED:
-                raise _too_large(f"{count} times its {tags} tags for a task", f"{MOST_REPEATED}")
+                raise too_large(f"{count} times its {tags} tags for a task", f"{MOST_REPEATED}")
             images = repeater.repeated(shown.images.values(), count)
             shown = replace(
                 shown,
@@ -221,140 +214,8 @@ class LabelingConfig:
         )
 
 
-def parse_labeling_config(xml: str) -> LabelingConfig:
-    """Read a labeling config; the last few are kept, since every request carries it.
-
-    Args:
-        xml: `label_config` of /predict or `schema` of /setup.
-
-    Raises:
-        LabelingConfigError: it is not XML, no Image tag takes its image from the task, or it is
-            larger than anybody could label with.
-    """
-    if len(xml) > LONGEST_CONFIG:
-        raise _too_large(f"{len(xml)} characters", f"{LONGEST_CONFIG}")
-    return _parsed_long(xml) if len(xml) > LONG_CONFIG else _parsed(xml)
-
-
-def _parse(xml: str) -> LabelingConfig:
-    if "<!DOCTYPE" in xml:  # it could hold entities; Label Studio takes none either
-        raise _not_xml("it has a document type declaration")
-    try:
-        interface = LabelInterface(xml)
-        repeaters = read_repeaters(xml)
-    except LabelingConfigError:
-        raise
-    except Exception as error:  # the SDK's own classes for this are private
-        raise _not_xml(repr(str(error))) from error
-    images = {
-        tag.name: ImageTag(tag.name, tag.value_name)
-        for tag in interface.objects
-        if tag.tag.lower() == "image" and tag.value_is_variable
-    }
-    if not images:
-        raise LabelingConfigError(
-            "the labeling config has no Image tag that takes its image from the task",
-            remedy='add <Image name="image" value="$image"/>, where image is the task\'s field',
-            reason="No Image tag in the labeling config",
-        )
-    controls = [
-        _Control(
-            name=tag.name,
-            to_name=to_name,
-            region_type=tag.tag.lower(),
-            is_smart=tag.attr.get("smart") != "false",
-            labels=None if tag.attr.get("value", "").startswith("$") else tuple(tag.labels),
-        )
-        for tag in interface.controls
-        for to_name in tag.to_name
-        if to_name in images and tag.tag.lower() in REGION_TYPES
-    ]
-    if len(controls) > MOST_CONTROLS:
-        raise _too_large(f"{len(controls)} controls on images", f"{MOST_CONTROLS}")
-    return LabelingConfig(
-        images=images,
-        prompt_controls=tuple(
-            PromptControl(
-                control.name,
-                control.to_name,
-                control.is_smart,
-                control.region_type,
-                labels_control,
-                labels,
-            )
-            for control in controls
-            if control.region_type in PROMPT_KINDS
-            for labels_control, labels in _labelled_by(control, controls)
-        ),
-        mask_controls=tuple(
-            mask_control
-            for region_type in MASK_LABELS
-            for control in controls
-            if control.region_type == region_type
-            for mask_control in _mask_controls(control, controls)
-        ),
-        labels=_all_labels(interface, images),
-        repeaters=repeaters,
-    )
-
-
-_parsed = lru_cache(maxsize=64)(_parse)
-_parsed_long = lru_cache(maxsize=4)(_parse)
-
-
-def _all_labels(
-    interface: LabelInterface, images: Mapping[str, ImageTag]
-) -> dict[str, Mapping[str, str]]:
-    labels: dict[str, Mapping[str, str]] = {}
-    for tag in interface.controls:
-        if tag.tag.lower().endswith("labels") and set(tag.to_name) & set(images):
-            for label, found in tag.labels_attrs.items():
-                labels.setdefault(label, found.attr)
-    return labels
-
-
-class _Control(NamedTuple):
-    """Any control, on one of the images that its toName lists."""
-
-    name: str
-    to_name: str
-    region_type: str
-    # Seen in Label Studio 1.23: a control without the attribute is smart, and what its <Label>
-    # tags say about it changes nothing.
-    is_smart: bool
-    labels: tuple[str, ...] | None
-
-
-def _mask_controls(control: _Control, controls: list[_Control]) -> list[MaskControl]:
-    """Join a control that takes masks with each control that can label them."""
-    return [
-        MaskControl(control.name, control.to_name, control.region_type, labels_control, labels)
-        for labels_control, labels in _labelled_by(control, controls)
-    ]
-
-
-def _labelled_by(
-    control: _Control, controls: list[_Control]
-) -> list[tuple[str | None, tuple[str, ...] | None]]:
-    """Names and labels of the controls that label another one's regions; None: none does."""
-    if control.region_type.endswith("labels"):
-        return [(control.name, control.labels)]
-    return [
-        (other.name, other.labels)
-        for other in controls
-        if other.region_type == "labels" and other.to_name == control.to_name
-    ] or [(None, ())]
-
-
-def _not_xml(why: str) -> LabelingConfigError:
-    return LabelingConfigError(
-        f"the labeling config is not XML that Label Studio takes: {why}",
-        remedy="open Settings > Labeling Interface > Code in Label Studio and correct it",
-        reason="Labeling config is not XML",
-    )
-
-
-def _too_large(size: str, most: str) -> LabelingConfigError:
+def too_large(size: str, most: str) -> LabelingConfigError:
+    """Make the error of a config that has more than anybody could label with."""
     return LabelingConfigError(
         f"the labeling config has {size}, more than {most}",
         remedy="take fewer labels and controls",

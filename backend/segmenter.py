@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.cleaning import Cleaning
+from backend.config_parsing import parse_labeling_config
 from backend.earlier_clicks.click_logits import ClickLogits
 from backend.earlier_clicks.last_objects import LastObjects
 from backend.embeddings.cache import EmbeddingCache
@@ -20,7 +21,7 @@ from backend.embeddings.upcoming_tasks import UpcomingTasks
 from backend.errors import RequestError, RequestTooLargeError
 from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
-from backend.labeling_config import LabelingConfig, MaskControl, parse_labeling_config
+from backend.labeling_config import LabelingConfig, MaskControl
 from backend.monitoring.activity import Activity
 from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import step

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from backend import cli
+from backend.config_parsing import parse_labeling_config
 from backend.label_studio import projects
-from backend.labeling_config import parse_labeling_config
 from backend.settings import Settings
 
 ROOT = Path(__file__).parents[1]

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
+from backend.config_parsing import parse_labeling_config
 from backend.config_tags import Tag, read_tags
 from backend.errors import LabelingConfigError
-from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
+from backend.labeling_config import LabelingConfig, PromptControl
 
 # What a copied <Label> keeps; a hotkey or a preselection may be there only once.
 LABEL_ATTRIBUTES = ("value", "alias", "background", "category", "html", "hint")

@@ -10,6 +10,7 @@ from backend.adoption.keys import what_to_press
 from backend.adoption.login import read_user, read_version
 from backend.adoption.running_service import RunningService
 from backend.adoption.terminal import Terminal
+from backend.config_parsing import parse_labeling_config
 from backend.errors import BackendError, LabelingConfigError, LabelStudioError
 from backend.fetching.transport import without_secrets
 from backend.label_studio.api_faults import NOT_REACHED
@@ -31,7 +32,6 @@ from backend.label_studio.projects import (
     open_project,
     save_labeling_config,
 )
-from backend.labeling_config import parse_labeling_config
 from backend.settings import Settings
 
 NEW = "new"

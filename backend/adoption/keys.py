@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from backend.adoption.clicks import Target
+from backend.config_parsing import parse_labeling_config
 from backend.config_tags import Tag, read_tags
-from backend.labeling_config import LabelingConfig, PromptControl, parse_labeling_config
+from backend.labeling_config import LabelingConfig, PromptControl
 from backend.repeaters import TAG as REPEATER
 from backend.repeaters import read_repeaters
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.adoption.chain import Chain, Finding
 from backend.adoption.clicks import (
@@ -13,6 +13,7 @@ from backend.adoption.clicks import (
     regions_area_px,
 )
 from backend.adoption.running_service import ClickAnswer, RunningService
+from backend.config_parsing import parse_labeling_config
 from backend.embeddings.task_images import image_address
 from backend.errors import BackendError, LabelingConfigError
 from backend.fetching.decoding import decode_image
@@ -29,8 +30,10 @@ from backend.label_studio.ml_backends import (
 )
 from backend.label_studio.project_tasks import tasks_after
 from backend.label_studio.projects import Project, describe_project
-from backend.labeling_config import LabelingConfig, parse_labeling_config
 from backend.settings import MEGABYTE, Settings
+
+if TYPE_CHECKING:
+    from backend.labeling_config import LabelingConfig
 
 IMPORT_IMAGES = "import images on the project's page (Import)"
 

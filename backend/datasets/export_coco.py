@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.annotation_choice import AnnotationChoice
 from backend.datasets.coco_file import write_coco
 from backend.datasets.conversion import (
@@ -29,7 +30,7 @@ from backend.datasets.yolo_seg import require_no_labels, write_yolo_seg
 from backend.errors import DatasetError, ImageError
 from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig
 from backend.settings import Settings
 
 THREADS = 4  # fetch and decode at once

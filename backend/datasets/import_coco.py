@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
 from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
@@ -19,7 +20,7 @@ from backend.files import file_below, replaced_when_done, stays_below
 from backend.label_studio import projects
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.labeling_config import OUTPUTS, LabelingConfig, parse_labeling_config
+from backend.labeling_config import OUTPUTS, LabelingConfig
 from backend.settings import MEGABYTE, Settings
 
 IMAGES_AT_ONCE = 20

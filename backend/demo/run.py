@@ -13,12 +13,12 @@ from filelock import FileLock, Timeout
 from skimage import data
 
 from backend.adoption.clicks import click_through_label_studio, find_target
+from backend.config_parsing import parse_labeling_config
 from backend.demo.child_process import ChildProcess, free_port
 from backend.demo.label_studio_server import HOST, LabelStudioServer, install_label_studio
 from backend.errors import BackendError
 from backend.label_studio import projects
 from backend.label_studio.client import LabelStudio
-from backend.labeling_config import parse_labeling_config
 from backend.sample_pictures import COIN_XY, COINS, NAMES, sample_picture
 
 HOME = Path(".label-studio")

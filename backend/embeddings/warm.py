@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from backend.config_parsing import parse_labeling_config
 from backend.embeddings.cache import EmbeddingKey
 from backend.embeddings.stored_embeddings import StoredEmbeddings
 from backend.embeddings.task_images import image_address
@@ -26,7 +27,7 @@ from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.label_studio.project_tasks import iterate_tasks
 from backend.label_studio.projects import describe_project
-from backend.labeling_config import ImageTag, LabelingConfig, parse_labeling_config
+from backend.labeling_config import ImageTag, LabelingConfig
 from backend.segmenter import load_predictor
 from backend.settings import MEGABYTE, Settings
 from backend.task_data import find_value

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.region_shapes import mask_rle
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.labeling_config import parse_labeling_config
 from backend.page.bodies import DrawnImage
 from backend.page.run_lengths import decode_runs
 from backend.regions import labelled_results, mask_shapes

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.inputs import require_label_studio
@@ -19,7 +20,7 @@ from backend.errors import BackendError, LabelingConfigError
 from backend.fetching.transport import on_one_line
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.labeling_config import LabelingConfig, parse_labeling_config
+from backend.labeling_config import LabelingConfig
 from backend.prelabeling.coco_boxes import CocoBoxes, coco_prompts
 from backend.prelabeling.predictions import (
     PredictionWriter,

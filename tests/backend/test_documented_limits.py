@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from backend.config_parsing import parse_labeling_config
 from backend.errors import LabelingConfigError, PromptError
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.labeling_config import parse_labeling_config
 from backend.prompt_regions import read_prompts
 
 PAGE = (Path(__file__).parents[2] / "docs" / "labeling-configs.md").read_text()

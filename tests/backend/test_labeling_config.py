@@ -1,14 +1,9 @@
 import pytest
 from recordings import recording
 
+from backend.config_parsing import parse_labeling_config
 from backend.errors import LabelingConfigError
-from backend.labeling_config import (
-    OUTPUTS,
-    ImageTag,
-    MaskControl,
-    PromptControl,
-    parse_labeling_config,
-)
+from backend.labeling_config import OUTPUTS, ImageTag, MaskControl, PromptControl
 
 LABELS = '<Label value="Cat"/><Label value="Dog"/>'
 IMAGE = '<Image name="image" value="$image"/>'

@@ -5,8 +5,8 @@ import math
 import pytest
 from prompting import CONFIG, point, read, rectangle, without
 
+from backend.config_parsing import parse_labeling_config
 from backend.errors import LabelingConfigError, PromptError, RequestError
-from backend.labeling_config import parse_labeling_config
 from backend.prompt_regions import read_prompts
 
 

@@ -3,8 +3,8 @@
 import pytest
 from prompting import CONFIG, point, read, rectangle, without
 
+from backend.config_parsing import parse_labeling_config
 from backend.errors import PromptError
-from backend.labeling_config import parse_labeling_config
 from backend.prompt_regions import read_prompts
 
 

@@ -7,7 +7,7 @@ from recordings import recording
 
 from backend.bitmask import decode_bitmask
 from backend.brush import decode_brush
-from backend.labeling_config import parse_labeling_config
+from backend.config_parsing import parse_labeling_config
 from backend.polygons import polygons_mask
 from backend.prompts import Point, Prompt
 from backend.regions import mask_regions

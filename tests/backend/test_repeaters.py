@@ -4,11 +4,12 @@ import pytest
 
 from backend.adoption.clicks import find_target
 from backend.adoption.config_completion import complete_labeling_config
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.coco_tasks import Kind, TaskMaker
 from backend.datasets.image_fields import ImageFields
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import DatasetError, ImageError, LabelingConfigError
-from backend.labeling_config import MOST_REPEATED, parse_labeling_config
+from backend.labeling_config import MOST_REPEATED
 from backend.prompt_regions import read_prompts
 
 REPEATER = """<View>

@@ -2,7 +2,7 @@
 
 from recordings import recording
 
-from backend.labeling_config import parse_labeling_config
+from backend.config_parsing import parse_labeling_config
 from backend.prompt_regions import read_prompts
 from backend.prompts import Point, Prompt, Rectangle
 

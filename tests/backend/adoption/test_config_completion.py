@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.adoption.config_completion import complete_labeling_config
+from backend.config_parsing import parse_labeling_config
 from backend.errors import LabelingConfigError
 from backend.label_studio import projects
-from backend.labeling_config import parse_labeling_config
 
 LABELS = '<Label value="Cat" hotkey="c" background="#f00"/><Label value="Dog" alias="d"/>'
 KEY_POINTS = f'<KeyPointLabels name="kp" toName="image" smart="true">{LABELS}</KeyPointLabels>'

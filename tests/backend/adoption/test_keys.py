@@ -2,8 +2,8 @@ import pytest
 
 from backend.adoption.clicks import find_target
 from backend.adoption.keys import label_keys, what_to_press
+from backend.config_parsing import parse_labeling_config
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.labeling_config import parse_labeling_config
 
 TASK = {"id": 1, "data": {"image": "/a.png", "pages": ["/0.png", "/1.png"]}}
 

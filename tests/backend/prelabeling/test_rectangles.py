@@ -1,9 +1,9 @@
 import pytest
 
+from backend.config_parsing import parse_labeling_config
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import RegionError
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.labeling_config import parse_labeling_config
 from backend.prelabeling.rectangles import Source, rectangle_prompts
 
 SIZE_HW = (200, 400)
