@@ -28,6 +28,8 @@ from mobilesam.checkpoint import find_checkpoint
 from mobilesam.scenes import generate_scene
 
 PEERS = {"mobilesam-mirror": "1.0.0", "ultralytics": "8.4.190"}
+# Both import these, and mobilesam-mirror does not say so; torchvision's belongs to torch's version.
+BESIDE_PEERS = ("timm==1.0.31", "torchvision==0.29.2")
 OURS = [("openvino", "auto"), ("openvino", "float32"), ("torch", "float32")]
 DECODES_PER_TURN = 5
 
@@ -92,7 +94,8 @@ def peer_python(name: str) -> Path:
         packages = folder / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
         (packages / "torch_of_this_project.pth").write_text(sysconfig.get_paths()["purelib"])
         subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", f"{name}=={PEERS[name]}"], check=True
+            [python, "-m", "pip", "install", "--quiet", f"{name}=={PEERS[name]}", *BESIDE_PEERS],
+            check=True,
         )
         done.touch()
     return python
