@@ -211,6 +211,19 @@ def test_padding_says_which_tokens_are_absent():
     assert (prompt[0, 2:, 2] == ABSENT).all()
 
 
+def test_openvino_has_seen_an_array_before_threads_bring_theirs(monkeypatch):
+    """Its first one in several threads at once was a deadlock, in one of ten starts."""
+    seen = []
+    tensor = openvino_runtime.ov.Tensor
+    monkeypatch.setattr(
+        openvino_runtime.ov,
+        "Tensor",
+        lambda array, **named: seen.append(array) or tensor(array, **named),
+    )
+    Predictor("demo", device="cpu", runtime="openvino")
+    assert len(seen) == 1
+
+
 def test_openvino_answers_many_threads_as_it_answers_one(openvino_predictor):
     scenes = [generate_scene(10_000_100 + n, (64 + 8 * n, 256 - 4 * n)) for n in range(16)]
 
