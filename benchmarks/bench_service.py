@@ -34,9 +34,9 @@ from benchmarks.service_load import (
     image_host,
     make_tasks,
     open_task,
+    open_until_kept,
     percentiles_ms,
     service,
-    wait_until_kept,
 )
 from benchmarks.weights import add_checkpoint
 from mobilesam import Predictor
@@ -97,8 +97,7 @@ def measure_one(table: Table, url: str, images: str, tasks: Sequence[Task], clic
     pairs = [click(url, images, task, 0) for _ in range(clicks) for task in (here, there)]
     table.add("returning", 1, pairs)
     for number, task in enumerate(opened, 1):
-        open_task(url, images, task)
-        wait_until_kept(url, REPEATED + 2 * number)
+        open_until_kept(url, images, task, REPEATED + 2 * number)
     table.add("opened", 1, [click(url, images, task, 0) for task in opened])
     table.add("came next", 1, [click(url, images, task, 0) for task in following])
     for task in queued:

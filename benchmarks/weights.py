@@ -26,18 +26,23 @@ def full_size_weights() -> Path:
     """Write fixed weights of the official sizes, unless they are there, and return their file."""
     path = CACHE / FULL_SIZE / "mobile_sam.pt"  # by this name ultralytics knows what it is
     if not path.exists():
-        source = ROOT / "tests" / "golden" / "parity" / "parity_weights.py"
-        spec = importlib.util.spec_from_file_location(source.stem, source)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        state = {name: torch.from_numpy(value) for name, value in module.make_state(0).items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")  # a run that is stopped leaves no half of a file behind
-        torch.save(state, part)
+        write_full_size_weights(part)
         part.replace(path)
     return path
+
+
+def write_full_size_weights(path: Path) -> None:
+    """Write fixed weights in the official layout, those of `tests/golden/parity`."""
+    source = ROOT / "tests" / "golden" / "parity" / "parity_weights.py"
+    spec = importlib.util.spec_from_file_location(source.stem, source)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    state = {name: torch.from_numpy(value) for name, value in module.make_state(seed=0).items()}
+    torch.save(state, path)
 
 
 def _checkpoint(name: str) -> str:

@@ -39,7 +39,7 @@ class OpenVinoRuntime:
 
     def __init__(self, model: MobileSAM, weights_sha256: str, precision: str = "auto") -> None:
         core = ov.Core()
-        # OpenVINO's first array: where several threads bring one each, they wait for each other.
+        # Threads that bring OpenVINO its first arrays at once would wait for each other for ever.
         ov.Tensor(np.zeros(1, np.float32), shared_memory=True)
         self.precision = "float32" if precision == "float32" else _native_precision(core)
         self._input_size = model.sizes.input_size

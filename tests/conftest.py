@@ -1,18 +1,14 @@
 """Fixtures that several folders of tests share."""
 
 import contextlib
-import importlib.util
-from pathlib import Path
 
 import pytest
 import redis_server
-import torch
 from hypothesis import settings
 from played_gpu import PlayedGpu
 
+from benchmarks.weights import write_full_size_weights
 from mobilesam import Predictor, cuda_graph
-
-GOLDEN = Path(__file__).with_name("golden")
 
 # Hypothesis would fail an example that takes 200 ms, which a busy machine makes of any.
 settings.register_profile("any-machine", deadline=None)
@@ -22,13 +18,8 @@ settings.load_profile("any-machine")
 @pytest.fixture(scope="session")
 def parity_checkpoint(tmp_path_factory):
     """Path of a checkpoint in the official layout, filled from a fixed seed."""
-    source = GOLDEN / "parity" / "parity_weights.py"
-    spec = importlib.util.spec_from_file_location(source.stem, source)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    state = {name: torch.from_numpy(value) for name, value in module.make_state(seed=0).items()}
     path = tmp_path_factory.mktemp("parity") / "parity.pt"
-    torch.save(state, path)
+    write_full_size_weights(path)
     return path
 
 

@@ -1,33 +1,20 @@
 import pytest
-from recordings import recording
+from labeling_configs import (
+    BROKEN_NAME,
+    BRUSH_LABELS,
+    IMAGE,
+    KEY_POINT_LABELS,
+    LABELS,
+    brush_labels,
+    parse,
+    reason_of,
+    recorded,
+    smart_names,
+)
 
 from backend.config_parsing import parse_labeling_config
 from backend.errors import LabelingConfigError
 from backend.labeling_config import OUTPUTS, ImageTag, MaskControl, PromptControl
-
-LABELS = '<Label value="Cat"/><Label value="Dog"/>'
-IMAGE = '<Image name="image" value="$image"/>'
-BROKEN_NAME = '<Image name="a&#10;b" value="$image"/>'
-BRUSH_LABELS = f'<BrushLabels name="brush" toName="image">{LABELS}</BrushLabels>'
-KEY_POINT_LABELS = (
-    f'<KeyPointLabels name="keypoint" toName="image" smart="true">{LABELS}</KeyPointLabels>'
-)
-
-
-def parse(*tags):
-    return parse_labeling_config(f"<View>{''.join(tags)}</View>")
-
-
-def recorded(name):
-    return parse_labeling_config(recording(name)["body"]["label_config"])
-
-
-def smart_names(config):
-    return [control.name for control in config.prompt_controls if control.is_smart]
-
-
-def brush_labels(name="brush", to_name="image", labels=("Cat", "Dog")):
-    return MaskControl(name, to_name, "brushlabels", name, labels)
 
 
 @pytest.mark.parametrize(
@@ -241,17 +228,6 @@ def test_mask_control_whose_labels_come_with_the_task_takes_any():
     assert config.mask_control("image", ("Anything",)).labels is None
 
 
-def test_parsed_config_is_kept():
-    assert recorded("kp_1_positive") is recorded("rect_1")
-
-
-def test_long_configs_are_kept_too_but_fewer():
-    long = [f"<View>{IMAGE}<!--{n}{'-x' * 50_000}--></View>" for n in range(5)]
-    parsed = [parse_labeling_config(xml) for xml in long]
-    assert parse_labeling_config(long[4]) is parsed[4]
-    assert parse_labeling_config(long[0]) is not parsed[0]
-
-
 def test_config_of_many_labels_is_checked_without_comparing_each_with_each(monkeypatch):
     """Every click checks it; with 20,000 labels that took 13 s."""
     labels = "".join(f'<Label value="{n}"/>' for n in range(2000))
@@ -265,76 +241,6 @@ def test_config_of_many_labels_is_checked_without_comparing_each_with_each(monke
     monkeypatch.setattr(MaskControl, "takes", lambda *args: asked.append(args) or takes(*args))
     config.require_usable()
     assert len(asked) == 2  # the label that only the key points know, and the first that both do
-
-
-def reason_of(act):
-    with pytest.raises(LabelingConfigError) as caught:
-        act()
-    assert caught.value.remedy
-    assert caught.value.reason.isascii()
-    return caught.value.reason
-
-
-@pytest.mark.parametrize(
-    "xml",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("Cat, Dog", id="text"),
-        pytest.param("<View><Image</View>", id="cut off"),
-        pytest.param("<View>\0</View>", id="NUL"),
-        pytest.param("<View>" * 2000 + "</View>" * 2000, id="too deep"),
-        pytest.param(
-            '<!DOCTYPE v [<!ENTITY e SYSTEM "file:///etc/passwd">]><View>&e;</View>',
-            id="external entity",
-        ),
-        pytest.param(
-            f'<!DOCTYPE v [<!ENTITY e "image">]><View>{IMAGE.replace("image", "&e;")}</View>',
-            id="internal entity",
-        ),
-    ],
-)
-def test_config_that_is_not_xml_is_refused(xml):
-    assert reason_of(lambda: parse_labeling_config(xml)) == "Labeling config is not XML"
-
-
-@pytest.mark.parametrize(
-    ("tags", "size"),
-    [
-        pytest.param([IMAGE, f"<!--{'x' * 10**6}-->"], "1000056 characters", id="characters"),
-        pytest.param(
-            [IMAGE, *(f'<Brush name="{n}" toName="image"/>' for n in range(201))],
-            "201 controls on images",
-            id="controls",
-        ),
-        pytest.param(
-            [
-                *(f'<Image name="{n}" value="$a"/>' for n in range(201)),
-                f'<Labels name="l" toName="{",".join(map(str, range(201)))}"/>',
-            ],
-            "201 controls on images",
-            id="images of one control",
-        ),
-    ],
-)
-def test_config_beyond_its_bounds_is_refused(tags, size):
-    assert reason_of(lambda: parse(*tags)).startswith(f"Labeling config has {size}, at most ")
-
-
-def test_choices_do_not_count_as_controls_of_regions():
-    choices = (f'<Choices name="c{n}" toName="image"/>' for n in range(201))
-    parse(IMAGE, BRUSH_LABELS, KEY_POINT_LABELS, *choices).require_usable()
-
-
-@pytest.mark.parametrize(
-    "tag",
-    [
-        pytest.param("", id="nothing"),
-        pytest.param('<Text name="text" value="$text"/>', id="text"),
-        pytest.param('<Image name="image" value="https://example.org/a.jpg"/>', id="fixed image"),
-    ],
-)
-def test_config_without_an_image_of_the_task_is_refused(tag):
-    assert reason_of(lambda: parse(tag)) == "No Image tag in the labeling config"
 
 
 @pytest.mark.parametrize(

@@ -7,77 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_model import FakePredictor, png
-from fake_project import FakeProject
+from prelabelling import (
+    CONFIG_SHARED,
+    SIZE_HW,
+    VERSION,
+    annotation,
+    numbers,
+    only_predictions,
+    prelabel,
+    rectangle,
+)
 
 from backend.brush import decode_brush
-from backend.cli import main
-from backend.errors import DatasetError, LabelingConfigError, LabelStudioError
+from backend.errors import LabelingConfigError, LabelStudioError
 from backend.fetching.images import ImageLoader
 from backend.prelabeling.predictions import PredictionWriter
 from backend.prelabeling.rectangles import Source
-from backend.prelabeling.run import PrelabelOptions, run_prelabel
 from backend.sample_pictures import png_bytes
 from mobilesam import Masks
 from mobilesam.scenes import generate_scene
-
-VERSION = "fake-1-prelabel-boxes"
-SIZE_HW = (40, 60)  # of the fake project's pictures
-CONFIG_SHARED = """\
-<View>
-  <Image name="image" value="$image"/>
-  <Labels name="label" toName="image"><Label value="Object"/></Labels>
-  <Rectangle name="box" toName="image"/>
-  <{tag} name="mask" toName="image"/>
-</View>
-"""
-
-
-@pytest.fixture
-def label_studio():
-    with FakeProject(tasks=7).running() as project:
-        for task_id in project.tasks:
-            project.annotations[task_id] = [annotation(rectangle(), rectangle(x_pct=50))]
-        yield project
-
-
-@pytest.fixture
-def settings(label_studio, tmp_path):
-    return label_studio.service_settings(cache_dir=str(tmp_path / "cache"))
-
-
-def rectangle(*, x_pct=10, label="Object", **more):
-    """A rectangle of 15 x 20 pixels."""
-    return {
-        "id": f"r{x_pct}",
-        "type": "rectanglelabels",
-        "from_name": "box",
-        "to_name": "image",
-        "original_height": SIZE_HW[0],
-        "original_width": SIZE_HW[1],
-        "image_rotation": 0,
-        "value": {"x": x_pct, "y": 25, "width": 25, "height": 50, "rotation": 0}
-        | ({"rectanglelabels": [label]} if label else {}),
-        **more,
-    }
-
-
-def annotation(*results, **more):
-    return {"id": 5, "result": list(results), "updated_at": "2026-11-25T01:00:00Z", **more}
-
-
-def prelabel(settings, predictor, **options):
-    options = PrelabelOptions(**({"project_id": 7, "workers": 2} | options))
-    return run_prelabel(options, settings, predictor=predictor)
-
-
-def numbers(report):
-    return report.tasks, report.masks, report.there, report.failed
-
-
-def only_predictions(label_studio):
-    """Task id -> its prediction; each has exactly one."""
-    assert all(len(found) <= 1 for found in label_studio.predictions.values())
-    return {task_id: found[0] for task_id, found in label_studio.predictions.items() if found}
 
 
 def test_every_rectangle_becomes_a_mask_with_its_label(settings, label_studio, predictor):
@@ -409,51 +357,6 @@ def test_annotators_see_predictions_where_that_is_asked_for(
     assert label_studio.settings["model_version"] == (VERSION if show else "MobileSAM")
 
 
-class TestCoco:
-    @pytest.fixture
-    def coco_file(self, tmp_path):
-        """Boxes for the pictures of the tasks 101, 102 and of none."""
-        content = {
-            "categories": [{"id": 1, "name": "Object"}, {"id": 2, "name": "Zebra"}],
-            "images": [
-                {"id": n, "file_name": name, "height": SIZE_HW[0], "width": SIZE_HW[1]}
-                for n, name in enumerate(["101.png", "deep/102.png", "none.png"])
-            ],
-            "annotations": [
-                {"id": 1, "image_id": 0, "category_id": 1, "bbox": [6, 10, 15, 20]},
-                {"id": 2, "image_id": 0, "category_id": 2, "bbox": [30, 10, 15, 20]},
-                {"id": 3, "image_id": 1, "category_id": 1, "bbox": [30, 10, 15, 20]},
-                {"id": 4, "image_id": 1, "category_id": 1, "bbox": [30, 10, 15, 0]},
-                {"id": 5, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": 1},
-            ],
-        }
-        path = tmp_path / "instances.json"
-        path.write_text(json.dumps(content))
-        return path
-
-    def test_boxes_go_to_the_tasks_that_show_their_images(
-        self, settings, label_studio, predictor, coco_file, capsys
-    ):
-        report = prelabel(settings, predictor, coco_file=coco_file)
-        assert numbers(report) == (2, 2, 0, 2)
-        written = only_predictions(label_studio)
-        assert sorted(written) == [101, 102]
-        assert sorted(box for _, _, box in predictor.prompts) == [
-            pytest.approx((6, 10, 21, 30)),
-            pytest.approx((30, 10, 45, 30)),
-        ]
-        shown = capsys.readouterr().err
-        assert "annotation 2 of '101.png': the prompt's label 'Zebra' is unknown" in shown
-        assert "annotation 4 of 'deep/102.png' has a box without an area" in shown
-        assert report.notes == [
-            "1 images of the COCO file are those of no task, such as 'none.png'"
-        ]
-
-    def test_missing_file_is_an_error(self, settings, predictor, tmp_path):
-        with pytest.raises(DatasetError, match="cannot read"):
-            prelabel(settings, predictor, coco_file=tmp_path / "none.json")
-
-
 def test_repeater_is_refused_since_label_studio_would_drop_what_comes(
     settings, label_studio, predictor
 ):
@@ -464,124 +367,3 @@ def test_repeater_is_refused_since_label_studio_would_drop_what_comes(
     with pytest.raises(LabelingConfigError, match="takes no predictions for what a Repeater"):
         prelabel(settings, predictor)
     assert label_studio.imports == []
-
-
-class TestEverything:
-    @pytest.fixture
-    def scenes(self, label_studio):
-        scenes = {}
-        for task_id in (101, 102):
-            scenes[task_id] = generate_scene(10_000_000 + task_id)
-            label_studio.pages[f"/data/upload/7/{task_id}.png"] = png_bytes(scenes[task_id].image)
-        label_studio.tasks = {task_id: label_studio.tasks[task_id] for task_id in scenes}
-        return scenes
-
-    def test_objects_are_proposed_without_rectangles(
-        self, settings, label_studio, demo_predictor, scenes
-    ):
-        report = prelabel(settings, demo_predictor, everything=True, points_per_side=8)
-        assert report.tasks == 2
-        assert report.masks >= 2
-        for prediction in only_predictions(label_studio).values():
-            assert prediction["model_version"].endswith("-prelabel-everything")
-            assert {tuple(r["value"]["brushlabels"]) for r in prediction["result"]} == {()}
-            assert 0 < prediction["score"] <= 1
-
-    def test_proposals_of_shared_labels_have_none_where_there_are_several(
-        self, settings, label_studio, demo_predictor, scenes
-    ):
-        label_studio.labeling_config = CONFIG_SHARED.format(tag="Brush").replace(
-            "</Labels>", '<Label value="Other"/></Labels>'
-        )
-        report = prelabel(settings, demo_predictor, everything=True, points_per_side=6)
-        assert (report.tasks, report.failed) == (2, 0)
-        for prediction in only_predictions(label_studio).values():
-            assert {result["type"] for result in prediction["result"]} == {"brush"}
-
-    def test_proposals_take_the_label_that_is_given(
-        self, settings, label_studio, demo_predictor, scenes
-    ):
-        prelabel(settings, demo_predictor, everything=True, points_per_side=6, label="Other")
-        for prediction in only_predictions(label_studio).values():
-            assert {tuple(r["value"]["brushlabels"]) for r in prediction["result"]} == {("Other",)}
-
-    def test_label_that_is_given_comes_before_the_only_one_of_another_control(
-        self, settings, label_studio, demo_predictor, scenes
-    ):
-        label_studio.labeling_config = """\
-<View>
-  <Image name="image" value="$image"/>
-  <BrushLabels name="brush" toName="image"><Label value="Object"/></BrushLabels>
-  <BitmaskLabels name="bitmask" toName="image"><Label value="Other"/></BitmaskLabels>
-</View>
-"""
-        prelabel(settings, demo_predictor, everything=True, points_per_side=6, label="Other")
-        for prediction in only_predictions(label_studio).values():
-            assert {tuple(r["value"]["bitmasklabels"]) for r in prediction["result"]} == {
-                ("Other",)
-            }
-
-    def test_proposals_stand_beside_masks_of_boxes(
-        self, settings, label_studio, demo_predictor, scenes
-    ):
-        for task_id in scenes:
-            label_studio.annotations[task_id] = [
-                annotation(rectangle(original_height=256, original_width=256))
-            ]
-        prelabel(settings, demo_predictor)
-        report = prelabel(settings, demo_predictor, everything=True, points_per_side=6)
-        assert (report.tasks, report.there) == (2, 0)
-        assert all(len(found) == 2 for found in label_studio.predictions.values())
-        assert numbers(prelabel(settings, demo_predictor))[:3] == (0, 0, 2)
-
-
-class TestCommand:
-    @pytest.fixture(autouse=True)
-    def environment(self, settings, label_studio, monkeypatch):
-        y, x = np.mgrid[0:400, 0:600]
-        picture = np.full((400, 600, 3), 60, np.uint8)
-        picture[np.hypot(x - 135, y - 200) < 70] = (220, 60, 60)
-        for task_id, data in label_studio.tasks.items():
-            label_studio.pages[data["image"]] = png_bytes(picture)
-            label_studio.annotations[task_id] = [annotation(rectangle())]
-        monkeypatch.setenv("LABEL_STUDIO_URL", settings.label_studio_url)
-        monkeypatch.setenv("LABEL_STUDIO_API_KEY", settings.label_studio_api_key)
-        monkeypatch.setenv("MOBILESAM_CHECKPOINT", "demo")
-
-    def test_command_says_what_it_did_and_how_annotators_see_it(self, capsys, label_studio):
-        assert main(["prelabel", "--project", "7"]) == 0
-        shown = capsys.readouterr()
-        assert shown.out.startswith("7 masks in 7 tasks, 0 were done before")
-        assert "annotators see none: choose 'mobilesam-demo-weights-" in shown.err
-        assert main(["prelabel", "--project", "7", "--show"]) == 0
-        assert "now; before, none" in capsys.readouterr().out
-        assert label_studio.settings["model_version"].endswith("-prelabel-boxes")
-        assert main(["prelabel", "--project", "7"]) == 0
-        assert capsys.readouterr().err.count("annotators see") == 0
-
-    def test_failures_are_the_exit_status(self, label_studio, capsys):
-        del label_studio.pages["/data/upload/7/105.png"]
-        assert main(["prelabel", "--project", "7"]) == 1
-        assert "1 failed" in capsys.readouterr().out
-
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            ["--workers", "0"],
-            ["--points-per-side", "65"],
-            ["--min-score", "nan"],
-            ["--boxes", "drafts"],
-            ["--everything", "--coco", "x.json"],
-        ],
-        ids=" ".join,
-    )
-    def test_arguments_are_checked(self, wrong, capsys):
-        with pytest.raises(SystemExit):
-            main(["prelabel", "--project", "7", *wrong])
-        assert wrong[-2] in capsys.readouterr().err
-
-    def test_label_studio_must_be_set(self, monkeypatch, capsys):
-        monkeypatch.delenv("LABEL_STUDIO_URL")
-        monkeypatch.delenv("LABEL_STUDIO_API_KEY")
-        assert main(["prelabel", "--project", "7"]) == 1
-        assert "LABEL_STUDIO_URL is not set" in capsys.readouterr().err
