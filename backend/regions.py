@@ -1,7 +1,7 @@
 """Masks as the regions that Label Studio 1.23 draws."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import cv2
@@ -13,11 +13,13 @@ from backend.brush import encode_brush, encode_brush_runs
 from backend.labeling_config import MaskControl
 from backend.polygons import mask_polygons
 from backend.prompts import Prompt
-from mobilesam import MaskRuns
+
+if TYPE_CHECKING:  # else export-coco would load torch, 500 MB for nothing
+    from mobilesam import MaskRuns
 
 
 def mask_regions(
-    mask: NDArray[np.bool_] | MaskRuns,
+    mask: "NDArray[np.bool_] | MaskRuns",
     *,
     control: MaskControl,
     prompt: Prompt,
@@ -42,12 +44,12 @@ def mask_regions(
         The results, ready for JSON, each region under an id of its own: accepting a region whose id
         was used before would overwrite the earlier one.
     """
-    if isinstance(mask, MaskRuns):
-        size_hw = mask.size_hw
-        shapes = [_brush_shape(encode_brush_runs(mask.edges, begins_true=mask.begins_true))]
-    else:
+    if isinstance(mask, np.ndarray):
         size_hw = mask.shape[0], mask.shape[1]
         shapes = mask_shapes(mask, control.output, polygon_tolerance_px=polygon_tolerance_px)
+    else:
+        size_hw = mask.size_hw
+        shapes = [_brush_shape(encode_brush_runs(mask.edges, begins_true=mask.begins_true))]
     height, width = size_hw
     common: dict[str, Any] = {
         "to_name": prompt.to_name,

@@ -1,6 +1,7 @@
 """How a command's modules are imported; what commands do is tested with each of them."""
 
 import gc
+import subprocess
 import sys
 
 import pytest
@@ -36,3 +37,15 @@ def test_garbage_is_looked_for_after_an_import_that_failed(command):
     with pytest.raises(ZeroDivisionError):
         command("1 / 0")
     assert gc.isenabled()
+
+
+def test_commands_for_datasets_load_no_model():
+    """They took 650 MB instead of 150 while one did."""
+    code = (
+        "import backend.cli, backend.datasets.commands, sys; "
+        "print([name for name in ('torch', 'openvino') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == "[]\n"
