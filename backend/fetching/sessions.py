@@ -46,14 +46,20 @@ class Resolver(Protocol):
         """
 
 
+class KeptConnectionEndedError(ConnectionError):
+    """The server closed a connection that it had kept, just as the next request went out on it."""
+
+
 class _HTTPConnection(HTTPConnection):
     """Connects within its reach; its answer's headers come within the read timeout, together."""
 
     def __init__(self, *args: Any, reach: Resolver, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reach = reach
+        self._has_answered = False
 
     def _new_conn(self) -> socket.socket:
+        self._has_answered = False
         scheme = "https" if isinstance(self, HTTPSConnection) else "http"
         failure: OSError = OSError("the name has no address")
         try:
@@ -77,8 +83,15 @@ class _HTTPConnection(HTTPConnection):
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
         sock, seconds = self.sock, cast("float", self.timeout)
-        with cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
-            return super().getresponse()
+        try:
+            with cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
+                response = super().getresponse()
+        except ConnectionError as error:
+            if self._has_answered:
+                raise KeptConnectionEndedError(str(error)) from error
+            raise
+        self._has_answered = True
+        return response
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):

@@ -23,7 +23,13 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 
-from backend.fetching.sessions import Resolver, Sessions, cut_off_after
+from backend.fetching.sessions import (
+    KEPT_CONNECTIONS,
+    KeptConnectionEndedError,
+    Resolver,
+    Sessions,
+    cut_off_after,
+)
 
 ERROR_BYTES = 64 * 1024  # enough of an error's body to find its explanation
 
@@ -100,6 +106,7 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     payload: Any = None,
     files: Sequence[tuple[str, bytes]] = (),
+    is_idempotent: bool | None = None,
 ) -> Answer:
     """Send one request and read its answer; a redirect is an answer like any other.
 
@@ -118,6 +125,9 @@ def exchange(
         headers: sent besides the usual ones.
         payload: body of the request, sent as JSON.
         files: names and contents, sent as a form in place of `payload`.
+        is_idempotent: whether the server may get it twice, as a GET if not given. Servers close
+            connections that were idle, now and then just when a request comes; what may be
+            repeated then goes out again.
 
     Raises:
         TransportError: the address is not valid or not allowed, nobody answered, or not completely.
@@ -125,26 +135,28 @@ def exchange(
     """
     # Some hosts refuse the name of a library; an image does not get smaller by compression.
     own_headers = {"User-Agent": "mobilesam-label-studio", "Accept-Encoding": "identity"}
-    timeout = Timeout(total=deadline.left())
-    try:
-        with _sessions.get(reach).request(
-            method,
-            url,
-            headers={**own_headers, **(headers or {})},
-            json=payload,
-            # Label Studio takes one file of each field, so that none may share its name.
-            files=[(f"file{index}", file) for index, file in enumerate(files)],
-            timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
-            stream=True,
-        ) as response:
-            with cut_off_after(deadline.left(), response.raw.shutdown):
-                body = _read(response, max_bytes)
-            deadline.left()  # a body without a length ends early, and silently, when cut off
-            return Answer(response.status_code, response.headers, body)
-    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-        deadline.left()
-        # Not chained: the messages inside quote the whole URL.
-        raise TransportError(_why(error, deadline)) from None
+    # Label Studio takes one file of each field, so that none may share its name.
+    form = [(f"file{index}", file) for index, file in enumerate(files)]
+    request = {
+        "method": method,
+        "url": url,
+        "headers": {**own_headers, **(headers or {})},
+        "json": payload,
+        "files": form,
+    }
+    may_repeat = method == "GET" if is_idempotent is None else is_idempotent
+    repeats_left = KEPT_CONNECTIONS if may_repeat else 0  # all of them may have ended
+    while True:
+        try:
+            return _exchange_once(request, deadline=deadline, max_bytes=max_bytes, reach=reach)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            deadline.left()
+            chain = _chain(error)
+            if repeats_left and any(isinstance(one, KeptConnectionEndedError) for one in chain):
+                repeats_left -= 1
+                continue
+            # Not chained: the messages inside quote the whole URL.
+            raise TransportError(_why(chain, deadline)) from None
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -180,6 +192,21 @@ def on_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def _exchange_once(
+    request: Mapping[str, Any], *, deadline: Deadline, max_bytes: int, reach: Resolver
+) -> Answer:
+    timeout = Timeout(total=deadline.left())
+    with _sessions.get(reach).request(
+        **request,
+        timeout=timeout,  # type: ignore[arg-type]  # the adapter documents this type
+        stream=True,
+    ) as response:
+        with cut_off_after(deadline.left(), response.raw.shutdown):
+            body = _read(response, max_bytes)
+        deadline.left()  # a body without a length ends early, and silently, when cut off
+        return Answer(response.status_code, response.headers, body)
+
+
 def _read(response: requests.Response, max_bytes: int) -> bytes:
     body = bytearray()
     for chunk in response.iter_content(64 * 1024):
@@ -191,12 +218,17 @@ def _read(response: requests.Response, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _why(error: BaseException, deadline: Deadline) -> str:
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and all that led to it."""
+    chain = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+    return chain
+
+
+def _why(chain: Sequence[BaseException], deadline: Deadline) -> str:
     """Say in words of our own what went wrong; the libraries' words hold the URL."""
-    causes = [error]
-    while cause := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(cause)
     for kinds, words in _WORDS:
-        if any(isinstance(cause, kinds) for cause in causes):
+        if any(isinstance(error, kinds) for error in chain):
             return words.format(seconds=deadline.seconds)
     return "is not reachable"

@@ -121,6 +121,7 @@ class Authorization(httpx.Auth):
                 max_bytes=ERROR_BYTES,
                 reach=self._reach,
                 payload={"refresh": self._token},
+                is_idempotent=True,  # another access token, and the first still counts
             )
         except TransportError as error:
             raise self._faults.unreachable(error) from None

@@ -36,6 +36,18 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
+class _Client(httpx.Client):
+    """Asks again, once, where the server cut the connection: it may have been idle too long."""
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        try:
+            return super().send(request, **options)
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            if request.method != "GET":
+                raise
+            return super().send(request, **options)
+
+
 class LabelStudio:
     """One Label Studio server and a token for it. Safe under threads.
 
@@ -71,7 +83,7 @@ class LabelStudio:
 
     @functools.cached_property
     def _http(self) -> httpx.Client:
-        return httpx.Client(
+        return _Client(
             auth=self._authorization,
             timeout=API_TIMEOUT_S,
             follow_redirects=True,

@@ -4,6 +4,7 @@ import threading
 from contextlib import closing, suppress
 
 import pytest
+from ending_connections import EndsKeptConnections
 from fake_label_studio import error
 
 from backend.errors import LabelStudioError, LabelStudioRefusalError
@@ -45,3 +46,20 @@ def test_question_is_bounded_as_a_whole_however_many_bytes_come(label_studio):
     with pytest.raises(LabelStudioError, match=r"did not answer within 0\.5 s"):
         server.get_json("/api/projects/1/", timeout_s=0.5)
     ended.set()
+
+
+def test_question_is_asked_again_where_a_kept_connection_ended(label_studio):
+    label_studio.pages["/api/a/"] = page = EndsKeptConnections(b"{}")
+    with closing(LabelStudio(label_studio.url, label_studio.tokens.legacy)) as server:
+        assert [server.get_json("/api/a/") for _ in range(3)] == [{}] * 3
+    assert page.left_unanswered == 2
+
+
+def test_change_is_never_sent_twice(label_studio):
+    label_studio.pages["/api/a/"] = page = EndsKeptConnections(b"{}", answers=0)
+    with (
+        closing(LabelStudio(label_studio.url, label_studio.tokens.legacy)) as server,
+        pytest.raises(LabelStudioError, match="did not answer /api/a/"),
+    ):
+        server.post_json("/api/a/", [])
+    assert page.left_unanswered == 1
