@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -117,11 +118,12 @@ class ChildProcess:
         traceback: TracebackType | None,
     ) -> None:
         self._process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=GRACE_S)
-        except subprocess.TimeoutExpired:
+        # Itself, if it did not listen, and what it started and left behind.
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
 
     @property
     def pid(self) -> int:

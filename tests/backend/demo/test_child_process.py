@@ -2,8 +2,10 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from backend.demo import child_process
 from backend.demo.child_process import ChildProcess, free_port
@@ -89,6 +91,20 @@ def test_child_is_ended_with_the_block(child, code, monkeypatch):
         os.kill(process.pid, 0)
 
 
+def test_what_a_child_left_running_is_ended_with_it(child):
+    leaves = f"""
+import subprocess, sys
+left = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], stdout=subprocess.DEVNULL)
+print(left.pid, flush=True)
+left.wait()
+"""
+    with child(leaves) as process:
+        _wait_for_line(process.log)
+        left = int(process.log.read_text())
+        assert _is_running(left)
+    wait_until(lambda: not _is_running(left))
+
+
 def test_child_that_ended_is_reported_with_its_log(child):
     with child("raise SystemExit('no such weights')") as process:
         with pytest.raises(BackendError, match="The child ended with exit code 1") as caught:
@@ -106,3 +122,10 @@ def test_child_that_does_not_answer_is_given_up(child):
 def _wait_for_line(log):
     while not log.read_bytes():
         pass
+
+
+def _is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
