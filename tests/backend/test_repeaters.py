@@ -42,6 +42,17 @@ def test_tags_of_a_repeater_are_there_for_each_item():
     assert not config.takes("cover", ("Object",))
 
 
+NUMBERED_LABEL = REPEATER.replace('value="Object"', 'value="Object {{idx}}"')
+
+
+def test_label_has_the_number_of_its_item():
+    """Tried in Label Studio 1.23.2: its editor offers it so, and a click brings it along."""
+    config = shown(xml=NUMBERED_LABEL)
+    assert [control.labels for control in config.prompt_controls] == [("Object 0",), ("Object 1",)]
+    assert config.mask_control("page_1", ("Object 1",)).name == "mask_1"
+    assert not config.takes("page_1", ("Object 0",))
+
+
 def test_config_without_a_repeater_is_the_same_for_every_task():
     config = parse_labeling_config('<View><Image name="image" value="$image"/></View>')
     assert config.of_task(DATA) is config
@@ -101,9 +112,13 @@ def test_repeater_in_a_repeater_is_refused():
         parse_labeling_config(nested)
 
 
-def test_more_than_anybody_could_label_is_refused():
-    with pytest.raises(LabelingConfigError, match="times its 4 tags"):
-        shown({"pages": [{}] * (MOST_REPEATED + 1)})
+@pytest.mark.parametrize(
+    ("xml", "tags"),
+    [pytest.param(REPEATER, 4, id="tags"), pytest.param(NUMBERED_LABEL, 6, id="labels")],
+)
+def test_more_than_anybody_could_label_is_refused(xml, tags):
+    with pytest.raises(LabelingConfigError, match=f"times its {tags} tags"):
+        shown({"pages": [{}] * (MOST_REPEATED + 1)}, xml)
 
 
 def test_test_click_goes_to_the_first_item():
