@@ -15,6 +15,7 @@ TagT = TypeVar("TagT", bound="DataclassInstance")
 
 TAG = "repeater"
 INDEX_FLAG = "{{idx}}"  # where the tag names no other; seen in Label Studio 1.23
+LONGEST_NUMBERED = 1000  # characters that an item's number is in; each item has its own of them
 # What names a tag, its image or its labels, or says where an image is: an item's number is in them,
 # and may be in the labels themselves.
 _NUMBERED = ("name", "to_name", "labels_control", "data_key")
@@ -83,7 +84,7 @@ def read_repeaters(xml: str) -> tuple[Repeater, ...]:
         xml: well-formed, without a document type declaration.
 
     Raises:
-        LabelingConfigError: one is in another one.
+        LabelingConfigError: one is in another one, or has texts longer than anybody writes.
     """
     if TAG not in xml.lower():  # as good as always
         return ()
@@ -99,8 +100,18 @@ def _read(repeater: Tag) -> Repeater:
             reason="Repeater in a Repeater is not supported",
         )
     attributes = {name.lower(): value for name, value in repeater.attributes.items()}
+    index_flag = attributes.get("indexflag") or INDEX_FLAG
+    numbered = (text for tag in inside for text in tag.attributes.values() if index_flag in text)
+    longest = max(map(len, numbered), default=0)
+    if longest > LONGEST_NUMBERED:
+        raise LabelingConfigError(
+            f"a text with an item's number in the Repeater has {longest} characters, more than "
+            f"{LONGEST_NUMBERED}",
+            remedy="take shorter names, labels and values",
+            reason=f"Repeater has a text of {longest} characters, at most {LONGEST_NUMBERED}",
+        )
     return Repeater(
         data_key=attributes.get("on", "").removeprefix("$"),
-        index_flag=attributes.get("indexflag") or INDEX_FLAG,
+        index_flag=index_flag,
         names=frozenset(tag.attributes["name"] for tag in inside if "name" in tag.attributes),
     )

@@ -11,6 +11,7 @@ from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import DatasetError, ImageError, LabelingConfigError
 from backend.labeling_config import MOST_REPEATED
 from backend.prompt_regions import read_prompts
+from backend.repeaters import LONGEST_NUMBERED
 
 REPEATER = """<View>
 <Image name="cover" value="$cover"/>
@@ -110,6 +111,16 @@ def test_repeater_in_a_repeater_is_refused():
     )
     with pytest.raises(LabelingConfigError, match="inside another"):
         parse_labeling_config(nested)
+
+
+@pytest.mark.parametrize("text", ["page_{{idx}}", "$pages[{{idx}}].url"])
+def test_long_text_that_each_item_would_have_is_refused(text):
+    long = REPEATER.replace(text, text + "x" * LONGEST_NUMBERED)
+    with pytest.raises(LabelingConfigError) as caught:
+        parse_labeling_config(long)
+    assert caught.value.reason.startswith("Repeater has a text of 10")
+    long = REPEATER.replace('value="Object"', f'value="{"x" * 2000}"')  # all items share that
+    assert len(shown(xml=long).images) == 3
 
 
 @pytest.mark.parametrize(
