@@ -20,6 +20,7 @@ from backend.mask_shape import require_mask, require_size
 PREFIX = "data:image/png;base64,"
 # The largest canvas that Chromium makes, so the largest that the editor can draw on.
 MAX_PIXELS = 2**28
+MAX_SIDE_PX = 1_000_000  # libpng writes none larger
 # Of each row what differs from the one above: smaller than zlib's best, in a fifth of the time.
 PNG_OPTIONS = (
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
@@ -36,7 +37,8 @@ def encode_bitmask(mask: NDArray[np.bool_]) -> str:
         mask: (H, W), True on the object, in pixels of the image as displayed (EXIF applied).
 
     Raises:
-        MaskShapeError: the mask is not 2-D, not bool, has a side of 0, or more than 2 ** 28 pixels.
+        MaskShapeError: the mask is not 2-D, not bool, has a side of 0 or beyond a million pixels,
+            or more than 2 ** 28 pixels.
     """
     require_mask(mask)
     _check_pixels(*mask.shape)
@@ -63,7 +65,8 @@ def decode_bitmask(
         (height, width), True on the object.
 
     Raises:
-        MaskShapeError: height or width is less than 1, or they are more than 2 ** 28 pixels.
+        MaskShapeError: height or width is less than 1 or beyond a million, or they are more than
+            2 ** 28 pixels.
         BitmaskError: not the data URL of a PNG, one that is cut short or damaged, or one of
             another size. Nothing is decompressed before its size is known to be the region's.
     """
@@ -82,10 +85,10 @@ def decode_bitmask(
 
 
 def _check_pixels(height: int, width: int) -> None:
-    if height * width > MAX_PIXELS:
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE_PX:
         raise MaskShapeError(
-            f"a mask of {height} x {width} has more than {MAX_PIXELS} pixels, "
-            "more than a canvas of the editor",
+            f"a mask of {height} x {width} has more than {MAX_PIXELS} pixels or a side beyond "
+            f"{MAX_SIDE_PX}, more than a canvas of the editor",
             remedy="give a smaller mask",
         )
 

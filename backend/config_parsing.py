@@ -1,5 +1,6 @@
 """A labeling config's text -> `LabelingConfig`, kept for the next request."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,6 +26,9 @@ LONGEST_CONFIG = 1_000_000  # characters
 MOST_CONTROLS = 200  # of REGION_TYPES
 LONG_CONFIG = 50_000  # characters; of longer ones fewer are kept
 
+# The editor takes tags in any case; the SDK finds this one only as it is written here.
+_LABEL_TAG = re.compile(r"<(/?)label(?=[\s/>])", re.IGNORECASE)
+
 
 def parse_labeling_config(xml: str) -> LabelingConfig:
     """Read a labeling config; the last few are kept, since every request carries it.
@@ -45,7 +49,7 @@ def _parse(xml: str) -> LabelingConfig:
     if "<!DOCTYPE" in xml:  # it could hold entities; Label Studio takes none either
         raise _not_xml("it has a document type declaration")
     try:
-        interface = LabelInterface(xml)
+        interface = LabelInterface(_LABEL_TAG.sub(r"<\1Label", xml))
         repeaters = read_repeaters(xml)
     except LabelingConfigError:
         raise

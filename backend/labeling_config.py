@@ -118,7 +118,12 @@ class LabelingConfig:
         shown = self
         for repeater in self.repeaters:
             count = repeater.count(data)
-            tags = len(shown.images) + len(shown.prompt_controls) + len(shown.mask_controls)
+            controls: tuple[PromptControl | MaskControl, ...] = (
+                *shown.prompt_controls,
+                *shown.mask_controls,
+            )
+            labels = sum(len(repeater.numbered_labels(control)) for control in controls)
+            tags = len(shown.images) + len(controls) + labels
             if count * tags > MOST_REPEATED:
                 raise too_large(f"{count} times its {tags} tags for a task", f"{MOST_REPEATED}")
             images = repeater.repeated(shown.images.values(), count)

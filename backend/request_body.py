@@ -70,14 +70,17 @@ def without_run_lengths(body: bytes) -> bytes:
 
 def _around_run_lengths(body: bytes) -> Iterator[memoryview]:
     view = memoryview(body)
-    kept = 0
+    kept = end = 0
     found = body.find(NAME)
     while found >= 0:
         after = found + len(NAME)
         array = ARRAY.match(body, after)
         if array:
-            end = body.find(b"]", array.end())
-            if end >= 0 and not any(body.find(mark, array.end(), end) >= 0 for mark in NO_NUMBERS):
+            if end < array.end():  # else it is still the next one: nothing is searched twice
+                end = body.find(b"]", array.end())
+            if end < 0:
+                break
+            if not any(body.find(mark, array.end(), end) >= 0 for mark in NO_NUMBERS):
                 yield view[kept : array.end()]
                 kept = after = end
         found = body.find(NAME, after)

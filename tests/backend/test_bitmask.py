@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from recordings import recording
 
-from backend.bitmask import MAX_PIXELS, PREFIX, decode_bitmask, encode_bitmask
+from backend.bitmask import MAX_PIXELS, MAX_SIDE_PX, PREFIX, decode_bitmask, encode_bitmask
 from backend.errors import BitmaskError, MaskShapeError
 
 MASKS = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -137,8 +137,14 @@ def test_size_that_no_mask_has_is_refused(height, width):
         pytest.param(np.zeros((1, 4, 6), bool), id="not-2d"),
         pytest.param(np.zeros((0, 6), bool), id="empty"),
         pytest.param(np.broadcast_to(np.False_, (MAX_PIXELS, 2)), id="too-large"),
+        pytest.param(np.broadcast_to(np.True_, (1, MAX_SIDE_PX + 1)), id="too-long"),
     ],
 )
 def test_array_that_is_no_mask_is_refused(mask):
     with pytest.raises(MaskShapeError):
         encode_bitmask(mask)
+
+
+def test_longest_mask_comes_back_unchanged():
+    mask = np.ones((1, MAX_SIDE_PX), bool)
+    np.testing.assert_array_equal(decode_bitmask(encode_bitmask(mask), 1, MAX_SIDE_PX), mask)

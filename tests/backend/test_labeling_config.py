@@ -107,6 +107,20 @@ def test_label_alias_is_what_regions_carry():
     assert config.mask_control("image", ("c1",)).labels == ("c1",)
 
 
+@pytest.mark.parametrize("tag", ["label", "LABEL", "Label"])
+def test_label_is_found_in_any_case(tag):
+    """Tried in Label Studio 1.23.2: its editor offers the label, and a click brings it along."""
+    label = f'<{tag} value="Cat"></{tag}>'
+    config = parse(
+        IMAGE,
+        f'<KeyPointLabels name="k" toName="image">{label}</KeyPointLabels>',
+        f'<BrushLabels name="b" toName="image">{label}</BrushLabels>',
+    )
+    assert config.prompt_controls[0].labels == ("Cat",)
+    assert config.mask_control("image", ("Cat",)).labels == ("Cat",)
+    assert list(config.labels) == ["Cat"]
+
+
 @pytest.mark.parametrize(
     ("attributes", "on_label", "is_smart"),
     [

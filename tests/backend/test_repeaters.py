@@ -11,6 +11,7 @@ from backend.datasets.labelled_tasks import LabelledTask
 from backend.errors import DatasetError, ImageError, LabelingConfigError
 from backend.labeling_config import MOST_REPEATED
 from backend.prompt_regions import read_prompts
+from backend.repeaters import LONGEST_NUMBERED
 
 REPEATER = """<View>
 <Image name="cover" value="$cover"/>
@@ -40,6 +41,17 @@ def test_tags_of_a_repeater_are_there_for_each_item():
     control = config.mask_control("page_1", ("Object",))
     assert (control.name, control.labels_control) == ("mask_1", "label_1")
     assert not config.takes("cover", ("Object",))
+
+
+NUMBERED_LABEL = REPEATER.replace('value="Object"', 'value="Object {{idx}}"')
+
+
+def test_label_has_the_number_of_its_item():
+    """Tried in Label Studio 1.23.2: its editor offers it so, and a click brings it along."""
+    config = shown(xml=NUMBERED_LABEL)
+    assert [control.labels for control in config.prompt_controls] == [("Object 0",), ("Object 1",)]
+    assert config.mask_control("page_1", ("Object 1",)).name == "mask_1"
+    assert not config.takes("page_1", ("Object 0",))
 
 
 def test_config_without_a_repeater_is_the_same_for_every_task():
@@ -101,9 +113,23 @@ def test_repeater_in_a_repeater_is_refused():
         parse_labeling_config(nested)
 
 
-def test_more_than_anybody_could_label_is_refused():
-    with pytest.raises(LabelingConfigError, match="times its 4 tags"):
-        shown({"pages": [{}] * (MOST_REPEATED + 1)})
+@pytest.mark.parametrize("text", ["page_{{idx}}", "$pages[{{idx}}].url"])
+def test_long_text_that_each_item_would_have_is_refused(text):
+    long = REPEATER.replace(text, text + "x" * LONGEST_NUMBERED)
+    with pytest.raises(LabelingConfigError) as caught:
+        parse_labeling_config(long)
+    assert caught.value.reason.startswith("Repeater has a text of 10")
+    long = REPEATER.replace('value="Object"', f'value="{"x" * 2000}"')  # all items share that
+    assert len(shown(xml=long).images) == 3
+
+
+@pytest.mark.parametrize(
+    ("xml", "tags"),
+    [pytest.param(REPEATER, 4, id="tags"), pytest.param(NUMBERED_LABEL, 6, id="labels")],
+)
+def test_more_than_anybody_could_label_is_refused(xml, tags):
+    with pytest.raises(LabelingConfigError, match=f"times its {tags} tags"):
+        shown({"pages": [{}] * (MOST_REPEATED + 1)}, xml)
 
 
 def test_test_click_goes_to_the_first_item():

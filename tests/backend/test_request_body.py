@@ -69,6 +69,25 @@ def test_a_region_loses_nothing_but_its_run_lengths():
     assert without_run_lengths(body) == left
 
 
+class CountedFinds(bytes):
+    """A body that counts how many of its bytes are searched."""
+
+    searched = 0
+
+    def find(self, part, start=0, end=None):
+        end = len(self) if end is None else end
+        at = super().find(part, start, end)
+        self.searched += (end if at < 0 else at + len(part)) - start
+        return at
+
+
+@pytest.mark.parametrize("rest", [b"", b"]", b"1]", b'"]'])
+def test_body_of_arrays_that_never_end_is_searched_a_few_times_only(rest):
+    body = CountedFinds(b'"rle":[' * 2000 + rest)
+    without_run_lengths(body)
+    assert body.searched <= 5 * len(body)  # for the name, the end, and each of `NO_NUMBERS`
+
+
 class CountedReads(io.BytesIO):
     """A body that notes how much is asked of it at a time."""
 

@@ -2,7 +2,7 @@
 
 import time
 
-DEADLINE_S = 10
+DEADLINE_S = 60  # of a busy machine; a test that passes waits for nothing
 
 
 def wait_until(condition):
