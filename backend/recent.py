@@ -35,3 +35,8 @@ class RecentMap(Generic[Key, Value]):
             self._seen[key] = (value, time.monotonic() + lifetime_s)
             while len(self._seen) > self._capacity:
                 self._seen.popitem(last=False)
+
+    def remove(self, key: Key) -> None:
+        """Take an entry away, if there is one."""
+        with self._lock:
+            self._seen.pop(key, None)

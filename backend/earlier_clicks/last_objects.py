@@ -12,7 +12,8 @@ from backend.errors import PromptError
 from backend.prompts import Point, Prompt, Rectangle
 from backend.recent import RecentMap
 
-OBJECTS_REMEMBERED = 10_000  # under 1 kB each
+OBJECTS_REMEMBERED = 10_000  # under 1 kB each as people click
+MOST_POINTS = 100  # of one that is remembered: 16 kB
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
 
 # Project, task, Image tag, page and labels: where a further click may belong to the same object.
@@ -60,7 +61,13 @@ class LastObjects:
         return prompt.refining(last)
 
     def put(self, key: ObjectKey, prompt: Prompt) -> None:
-        """Remember an object for a while, in place of an earlier one."""
+        """Remember an object for a while, in place of an earlier one; no object of too many points.
+
+        Label Studio sends the points of an object again until it is accepted.
+        """
+        if len(prompt.points) > MOST_POINTS:
+            self._forget(key)
+            return
         is_shared = False
         if self._shared is not None:
             name = _name(key)
@@ -78,6 +85,11 @@ class LastObjects:
         name = _name(key)
         note = self._shared.get(name, expire_s=REMEMBERED_FOR_S)
         return (None if note is None else _read(name, note)) or own
+
+    def _forget(self, key: ObjectKey) -> None:
+        self._own.remove(key)
+        if self._shared is not None:
+            self._shared.remove(_name(key))
 
 
 def _name(key: ObjectKey) -> str:

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from processes import is_alive
 
 from backend.label_studio.client import LabelStudio
 
@@ -38,7 +39,7 @@ def test_demo_starts_stops_and_starts_again(folder):
         demo.send_signal(signal.SIGINT)
         assert demo.wait(TIMEOUT_S) == 0
         assert len(children) == 2
-        assert not any(map(_is_alive, children))
+        assert not any(map(is_alive, children))
 
     with _demo(folder) as demo:
         _said_until_ready(demo)
@@ -53,7 +54,7 @@ def test_demo_starts_stops_and_starts_again(folder):
         os.kill(label_studio, signal.SIGKILL)
         assert demo.wait(TIMEOUT_S) == 1
         assert "Label Studio ended with exit code -9" in demo.stderr.read()
-        assert not _is_alive(backend)
+        assert not is_alive(backend)
 
 
 @contextmanager
@@ -102,7 +103,3 @@ def _project(folder, said):
 def _children(process):
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return [int(pid) for pid in listed.split()]
-
-
-def _is_alive(pid):
-    return Path(f"/proc/{pid}").exists()

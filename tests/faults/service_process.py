@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from processes import is_alive
 
 from benchmarks import service_load
 from benchmarks.service_load import START_TIMEOUT_S
@@ -21,15 +22,6 @@ def running_service(folder: Path, **environment):
     with backend:
         backend.wait_until_healthy(f"{url}/health", timeout_s=START_TIMEOUT_S)
         yield backend, url
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process is there and has not ended."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def seconds_to_exit(pid: int, within_s: float) -> float:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from service_process import Annotators, is_alive, running_service, seconds_to_exit
+from processes import is_alive
+from service_process import Annotators, running_service, seconds_to_exit
 
 from benchmarks import service_load
 from benchmarks.process_watch import children

@@ -51,7 +51,7 @@ def takes_connections(url):
     return True
 
 
-def is_free(url, within_s=2.0):
+def is_free(url, within_s=10.0):
     """Whether the port is given back; the last threads of a process end after its first one."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:
@@ -108,7 +108,7 @@ def test_sigterm_does_not_wait_for_an_image_that_never_comes(tasks, tmp_path):
         (worker,) = children(backend.pid)
         os.kill(backend.pid, signal.SIGTERM)
         print(f"ended {seconds_to_exit(backend.pid, EXIT_WITHIN_S):.1f} s after SIGTERM")
-        seconds_to_exit(worker, within_s=1)
+        seconds_to_exit(worker, within_s=10)
         answer_now.set()
         assert isinstance(running.exception(30), requests.ConnectionError)
 
@@ -134,7 +134,7 @@ def test_sigterm_during_the_start_ends_it(after_line, tmp_path):
         os.kill(backend.pid, signal.SIGTERM)
         print(f"ended {seconds_to_exit(backend.pid, EXIT_WITHIN_S):.1f} s after SIGTERM")
         for worker in workers:
-            seconds_to_exit(worker, within_s=1)
+            seconds_to_exit(worker, within_s=10)
     assert is_free(url)
     assert "Traceback" not in log.read_text()
 

@@ -2,9 +2,9 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from processes import is_alive
 from waiting import wait_until
 
 from backend.demo import child_process
@@ -101,8 +101,8 @@ left.wait()
     with child(leaves) as process:
         _wait_for_line(process.log)
         left = int(process.log.read_text())
-        assert _is_running(left)
-    wait_until(lambda: not _is_running(left))
+        assert is_alive(left)
+    wait_until(lambda: not is_alive(left))
 
 
 def test_child_that_ended_is_reported_with_its_log(child):
@@ -122,10 +122,3 @@ def test_child_that_does_not_answer_is_given_up(child):
 def _wait_for_line(log):
     while not log.read_bytes():
         pass
-
-
-def _is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,18 @@ def test_object_is_remembered_by_its_key():
     remembered.put(KEY, CLICK)
     assert remembered.get(KEY) == CLICK
     assert remembered.get((*KEY[:4], ("Tree",))) is None
+
+
+@pytest.mark.parametrize("shared", [None, Shared()], ids=["own", "shared"])
+def test_object_of_too_many_points_is_not_remembered_nor_the_one_before_it(shared):
+    remembered = LastObjects(shared)
+    remembered.put(KEY, CLICK)
+    points = last_objects.MOST_POINTS * CLICK.points
+    remembered.put(KEY, full := dataclasses.replace(CLICK, points=points))
+    assert remembered.get(KEY) == full
+    remembered.put(KEY, dataclasses.replace(CLICK, points=points + CLICK.points))
+    assert remembered.get(KEY) is None
+    assert LastObjects(shared).get(KEY) is None
 
 
 @given(prompt=prompts)
