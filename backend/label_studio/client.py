@@ -94,7 +94,10 @@ class LabelStudio:
     def api(self) -> ApiClient:
         """The SDK's client for this server, authorized as `authorization` says."""
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
-        return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
+        # Its retries would repeat changes that were carried out, though no good answer came.
+        return ApiClient(
+            base_url=self.url, api_key="replaced", httpx_client=self._http, max_retries=0
+        )
 
     def _stay(self, response: httpx.Response) -> None:
         """Follow no redirect to another origin: what is sent is meant for this server."""

@@ -2,6 +2,7 @@ import json
 from contextlib import closing
 
 import pytest
+from ending_connections import EndsKeptConnections
 from fake_label_studio import Host
 
 from backend.errors import LabelStudioError
@@ -97,6 +98,21 @@ def test_ask_backend_raises_what_label_studio_hides(host, server):
     host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
     with pytest.raises(LabelStudioError, match="422 Label 'Cat' unknown"):
         ml_backends.ask_backend(server, 3, 5, [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(EndsKeptConnections(b"{}", answers=0), id="cut"),
+        pytest.param((502, {}, b"Bad gateway"), id="gateway"),
+    ],
+)
+def test_project_is_never_created_twice(host, server, answer):
+    """It may have been made although no good answer came."""
+    host.pages["/api/projects/"] = answer
+    with pytest.raises(LabelStudioError, match="create the project"):
+        projects.create_project(server, "Anything", "<View/>")
+    assert host.paths == ["/api/projects/"]
 
 
 def test_label_studio_that_is_gone_is_named(host, server):
