@@ -138,7 +138,7 @@ class LabelStudio:
         return self._json("PATCH", path, payload)
 
     def delete(self, path: str) -> None:
-        """Delete what is at a path; raises like `get_json`."""
+        """Delete what is at a path, unless somebody was faster; raises like `get_json`."""
         self._json("DELETE", path)
 
     def _json(
@@ -163,6 +163,8 @@ class LabelStudio:
                 )
             if 200 <= answer.status < 300:
                 return json.loads(answer.body) if answer.body else None
+            if method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND:
+                return None
         except (httpx.HTTPError, TransportError, BodyTooLargeError, ValueError) as error:
             raise self.faults.unreachable(f"did not answer {place} ({error})") from error
         answer = Answer(answer.status, answer.headers, answer.body[:ERROR_BYTES])
