@@ -4,6 +4,7 @@ import functools
 import logging
 import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ from urllib3.util import parse_url
 from urllib3.util.connection import create_connection
 
 KEPT_CONNECTIONS = 16  # per host, for the next exchange
+# A firewall or load balancer may forget a connection that is idle, and drop what comes on it then:
+# that would be waited for to the end of the timeout. They do so after four minutes or more.
+KEPT_FOR_S = 60.0
 KEPT_SESSIONS = 64  # one for each reach, so that none uses a connection that another one may not
 
 # Their DEBUG and WARNING lines quote whole URLs, and with them the signatures in queries.
@@ -60,6 +64,12 @@ class _HTTPConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         self._reach = reach
         self._has_answered = False
+        self._answered_at = 0.0  # of time.monotonic()
+
+    @property
+    def is_connected(self) -> bool:
+        is_fresh = time.monotonic() < self._answered_at + KEPT_FOR_S
+        return is_fresh and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         self._has_answered = False
@@ -96,7 +106,7 @@ class _HTTPConnection(HTTPConnection):
             if self._has_answered:
                 raise KeptConnectionEndedError(str(error)) from error
             raise
-        self._has_answered = True
+        self._has_answered, self._answered_at = True, time.monotonic()
         return response
 
 
