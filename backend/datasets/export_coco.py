@@ -3,12 +3,11 @@
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
@@ -33,6 +32,10 @@ from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig
 from backend.settings import Settings
+from backend.workers import Urgency, Workers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THREADS = 4  # fetch and decode at once
 TASKS_AHEAD = 16  # converted and not yet written
@@ -203,14 +206,12 @@ def _write(
 
 def _map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map in threads, in order, with only a few results waiting."""
+    # Daemon threads, and not a pool of the library's: Ctrl-C would wait for slow hosts.
+    threads = Workers("export", THREADS)
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > TASKS_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for item in items:
+        waiting.append(threads.call(Urgency.BATCH, function, item))
+        if len(waiting) > TASKS_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
