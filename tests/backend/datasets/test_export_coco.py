@@ -331,7 +331,7 @@ def test_export_that_ends_early_does_not_wait_for_slow_hosts(tmp_path, monkeypat
 
     def fetch_slowly(self, uri, *, task_id, project):
         if task_id == 2:
-            over.wait(10)
+            over.wait(30)
             waited.set()
         return fetch(self, uri, task_id=task_id, project=project)
 
