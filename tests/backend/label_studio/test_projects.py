@@ -1,4 +1,5 @@
 import json
+import time
 from contextlib import closing
 
 import pytest
@@ -10,6 +11,7 @@ from backend.label_studio import ml_backends, projects
 from backend.label_studio.client import LabelStudio
 
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
+FILE = b'{"id": 3, "file": "upload/a.png"}'
 IMPORT = "/api/projects/7/import"
 NO_HEALTH = "Can't connect to ML backend http://127.0.0.1:9090, health check failed."
 
@@ -88,6 +90,21 @@ def test_upload_says_why_it_failed(host, answer, words):
         projects.upload_pictures(server, 7, {"a.png": b"a picture"})
     assert "hunter2" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_upload_over_a_slow_line_has_the_time_that_its_files_take(host, server, monkeypatch):
+    """Twenty megabytes take minutes where a line sends one megabit in a second."""
+    monkeypatch.setattr(projects, "UPLOAD_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(projects, "SLOWEST_UPLOAD_BYTES_S", 1000)
+
+    def take(request):
+        time.sleep(0.1)
+        return (201, {}, b'{"file_upload_ids": [3]}') if "import?" in request.path else FILE
+
+    host.answer = take
+    assert projects.upload_files(server, 7, [("a.png", b"a" * 20_000)]) == ["/data/upload/a.png"]
+    with pytest.raises(LabelStudioError, match="did not answer within"):
+        projects.upload_files(server, 7, [("a.png", b"a")])
 
 
 def test_ask_backend_raises_what_label_studio_hides(host, server):
