@@ -3,11 +3,11 @@
 import enum
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
@@ -32,6 +32,10 @@ from backend.fetching.images import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.labeling_config import LabelingConfig
 from backend.settings import Settings
+from backend.workers import Urgency, Workers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 THREADS = 4  # fetch and decode at once
 TASKS_AHEAD = 16  # converted and not yet written
@@ -110,9 +114,11 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
             options.out.mkdir(parents=True, exist_ok=True)
             if options.format is Format.YOLO_SEG:
                 require_no_labels(options.out)
-            with Spool(options.out) as spool:
-                report = _fill(spool, source, config, options, settings, connections)
-                _write(spool, config, options, report, title)
+            with Spool(options.out) as spool, TemporaryDirectory(dir=options.out) as unsplit:
+                is_yolo = options.format is Format.YOLO_SEG
+                images = Path(unsplit) if is_yolo else options.out / "images"
+                report = _fill(spool, images, source, config, options, settings, connections)
+                _write(spool, images, config, options, report, title)
         except OSError as error:
             raise DatasetError(
                 f"cannot write to {str(options.out)!r}: {error.strerror or error}",
@@ -123,13 +129,14 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
 
 def _fill(
     spool: Spool,
+    images: Path,
     source: ExportFile | ProjectTasks,
     config: LabelingConfig | None,
     options: ExportOptions,
     settings: Settings,
     connections: Connections,
 ) -> ExportReport:
-    """Convert all tasks, and put image files where they are wanted."""
+    """Convert all tasks, and put image files that are wanted into a folder."""
     files = ImageFiles(
         options.images,
         ImageLoader(settings, connections),
@@ -151,7 +158,7 @@ def _fill(
         image = converted.image
         file_name = names.name(image, converted.found.header)
         try:
-            files.place(converted.found, options.out / "images" / file_name, name=str(image))
+            files.place(converted.found, images / file_name, name=str(image))
         except ImageError as error:
             report.problems.append(Problem(image.task_id, str(error)))
             return
@@ -169,6 +176,7 @@ def _fill(
 
 def _write(
     spool: Spool,
+    images: Path,
     config: LabelingConfig | None,
     options: ExportOptions,
     report: ExportReport,
@@ -179,7 +187,7 @@ def _write(
     report.images, report.annotations = spool.images, spool.annotations
     report.categories = len(categories)
     if options.format is Format.YOLO_SEG:
-        left_out = write_yolo_seg(options.out, spool.read(), categories, splits)
+        left_out = write_yolo_seg(options.out, images, spool.read(), categories, splits)
         report.left_aside += Counter(
             {"key points and crowds, which YOLO has no place for": left_out}
         )
@@ -198,14 +206,12 @@ def _write(
 
 def _map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map in threads, in order, with only a few results waiting."""
+    # Daemon threads, and not a pool of the library's: Ctrl-C would wait for slow hosts.
+    threads = Workers("export", THREADS)
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > TASKS_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for item in items:
+        waiting.append(threads.call(Urgency.BATCH, function, item))
+        if len(waiting) > TASKS_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

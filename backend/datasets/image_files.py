@@ -17,8 +17,8 @@ from backend.fetching.images import ImageLoader
 from backend.files import file_below, stays_below
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's, before an upload's own name
-UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # in a file name, on some system
-LONGEST_NAME = 180
+UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*]')  # in a file name, on some system
+LONGEST_STEM, LONGEST_ENDING = 180, 20  # bytes; with what goes around them below a system's 255
 JPEG_QUALITY = 95
 
 
@@ -191,20 +191,31 @@ class FileNames:
 
 
 def _file_names(image: TaskImage, header: ImageHeader | None) -> Iterator[str]:
-    if image.file_name is not None and stays_below(image.file_name):
+    if image.file_name is not None and _is_storable(image.file_name):
         yield image.file_name
     stored = _safe(_base_name(image.uri)) or f"task_{image.task_id}"
     stem, ending = PurePosixPath(stored).stem, PurePosixPath(stored).suffix
+    if len(ending.encode()) > LONGEST_ENDING:  # the last part of a token, say
+        stem, ending = stored, ""
     if not ending and header is not None:
         ending = "." + header.format.lower().replace("jpeg", "jpg")
-    stored = stem[:LONGEST_NAME] + ending
+    stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+    stored = stem + ending
     if "/data/upload/" in image.uri:
         yield UPLOAD_PREFIX.sub("", stored)
     yield stored
     number = image.task_id
     while True:
-        yield f"{stem[:LONGEST_NAME]}_{number}{ending}"
+        yield f"{stem}_{number}{ending}"
         number += 1
+
+
+def _is_storable(name: str) -> bool:
+    try:
+        longest = max(len(part) for part in name.encode().split(b"/"))
+    except UnicodeEncodeError:  # half a character
+        return False
+    return stays_below(name) and longest <= LONGEST_STEM + LONGEST_ENDING
 
 
 def _safe(name: str) -> str:

@@ -1,6 +1,7 @@
 """COCO into Label Studio: a file of tasks, or tasks straight in a project."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -116,6 +117,11 @@ def _import_to_project(
         _task_maker(xml, coco, options)  # before the project is made
         _require_images(coco, options)
         project_id = projects.create_project(server, options.new_title, xml)
+        print(  # at once: the same command would make another one
+            f"project {project_id} is made; where this is interrupted, --project {project_id} "
+            "in place of --new goes on",
+            file=sys.stderr,
+        )
     else:
         project_id = options.project_id or 0
     project = ProjectTasks(server, project_id)

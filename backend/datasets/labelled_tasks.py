@@ -52,16 +52,17 @@ class LabelledTask:
         task = {"id": number, **task} if isinstance(task, dict) else {}
         if not isinstance(task.get("id"), int) or not task.get("data"):
             raise _no_task(f"item {number} has no data or no number")
-        for name, kind in (("data", dict), ("meta", dict), ("annotations", list), ("drafts", list)):
+        for name, kind in (("data", dict), ("annotations", list), ("drafts", list)):
             if not isinstance(task.get(name) or kind(), kind):
                 raise _no_task(f"{name!r} of task {task['id']} is no {kind.__name__}")
         for name in ("annotations", "drafts"):
             if not all(isinstance(item, dict) for item in task.get(name) or ()):
                 raise _no_task(f"{name!r} of task {task['id']} holds something else than objects")
+        meta = task.get("meta")  # anybody's, and in Label Studio it may be a list, too
         return cls(
             task["id"],
             task.get("data") or {},
-            task.get("meta") or {},
+            meta if isinstance(meta, dict) else {},
             task.get("annotations") or [],
             task.get("drafts") or [],
             task.get("predictions") or [],

@@ -32,6 +32,7 @@ def require_no_labels(folder: Path) -> None:
 
 def write_yolo_seg(
     folder: Path,
+    unsplit: Path,
     images: Iterable[SpooledImage],
     categories: Sequence[Mapping[str, Any]],
     splits: Mapping[str, set[int]],
@@ -43,7 +44,9 @@ def write_yolo_seg(
     thousandth of a pixel. Crowds and key points have no place in it.
 
     Args:
-        folder: of the data set, with the image files in images/.
+        folder: of the data set.
+        unsplit: folder that has the image files; not where they go, since an image's own name may
+            begin with that of a split.
         images: with polygons as segmentation.
         categories: as COCO has them.
         splits: name -> numbers of its images; one that is not split trains and validates on all.
@@ -65,7 +68,7 @@ def write_yolo_seg(
                 lines.append(_line(classes[annotation["label"]], rings, size_wh))
             else:
                 left_out += 1
-        _move(folder / "images" / file_name, folder / "images" / split / file_name)
+        _move(unsplit / file_name, folder / "images" / split / file_name)
         labels = (folder / "labels" / split / file_name).with_suffix(".txt")
         with replaced_when_done(labels) as file:
             file.writelines(lines)

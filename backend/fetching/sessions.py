@@ -4,6 +4,7 @@ import functools
 import logging
 import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Any, Protocol, cast
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
-from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -25,6 +26,9 @@ from urllib3.util import parse_url
 from urllib3.util.connection import create_connection
 
 KEPT_CONNECTIONS = 16  # per host, for the next exchange
+# A firewall or load balancer may forget a connection that is idle, and drop what comes on it then:
+# that would be waited for to the end of the timeout. They do so after four minutes or more.
+KEPT_FOR_S = 60.0
 KEPT_SESSIONS = 64  # one for each reach, so that none uses a connection that another one may not
 
 # Their DEBUG and WARNING lines quote whole URLs, and with them the signatures in queries.
@@ -51,15 +55,26 @@ class KeptConnectionEndedError(ConnectionError):
 
 
 class _HTTPConnection(HTTPConnection):
-    """Connects within its reach; its answer's headers come within the read timeout, together."""
+    """Connects within its reach; its answer's headers come within the read timeout, together.
 
-    def __init__(self, *args: Any, reach: Resolver, **kwargs: Any) -> None:
+    Without a reach it connects to a proxy, wherever that is.
+    """
+
+    def __init__(self, *args: Any, reach: Resolver | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reach = reach
         self._has_answered = False
+        self._answered_at = 0.0  # of time.monotonic()
+
+    @property
+    def is_connected(self) -> bool:
+        is_fresh = time.monotonic() < self._answered_at + KEPT_FOR_S
+        return is_fresh and super().is_connected
 
     def _new_conn(self) -> socket.socket:
         self._has_answered = False
+        if self._reach is None:
+            return super()._new_conn()
         scheme = "https" if isinstance(self, HTTPSConnection) else "http"
         failure: OSError = OSError("the name has no address")
         try:
@@ -82,7 +97,8 @@ class _HTTPConnection(HTTPConnection):
         raise NewConnectionError(self, "no connection") from failure
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 does
-        sock, seconds = self.sock, cast("float", self.timeout)
+        sock = getattr(self.sock, "socket", self.sock)  # TLS in a proxy's TLS only wraps one
+        seconds = cast("float", self.timeout)
         try:
             with cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
                 response = super().getresponse()
@@ -90,7 +106,7 @@ class _HTTPConnection(HTTPConnection):
             if self._has_answered:
                 raise KeptConnectionEndedError(str(error)) from error
             raise
-        self._has_answered = True
+        self._has_answered, self._answered_at = True, time.monotonic()
         return response
 
 
@@ -120,11 +136,13 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        pools: dict[str, Any] = {
-            "http": functools.partial(_HTTPPool, reach=self._reach),
-            "https": functools.partial(_HTTPSPool, reach=self._reach),
-        }
-        self.poolmanager.pool_classes_by_scheme = pools
+        self.poolmanager.pool_classes_by_scheme = _pools(self._reach)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if isinstance(manager, ProxyManager):  # SOCKS has connections of its own
+            manager.pool_classes_by_scheme = _pools(None)
+        return manager
 
     def get_connection_with_tls_context(
         self,
@@ -142,6 +160,13 @@ class _Adapter(HTTPAdapter):
                     url.port or (80 if url.scheme == "http" else 443),
                 )
         return super().get_connection_with_tls_context(request, verify, proxies, cert)
+
+
+def _pools(reach: Resolver | None) -> dict[str, Any]:
+    return {
+        "http": functools.partial(_HTTPPool, reach=reach),
+        "https": functools.partial(_HTTPSPool, reach=reach),
+    }
 
 
 class Sessions:

@@ -94,7 +94,10 @@ class LabelStudio:
     def api(self) -> ApiClient:
         """The SDK's client for this server, authorized as `authorization` says."""
         # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
-        return ApiClient(base_url=self.url, api_key="replaced", httpx_client=self._http)
+        # Its retries would repeat changes that were carried out, though no good answer came.
+        return ApiClient(
+            base_url=self.url, api_key="replaced", httpx_client=self._http, max_retries=0
+        )
 
     def _stay(self, response: httpx.Response) -> None:
         """Follow no redirect to another origin: what is sent is meant for this server."""
@@ -135,7 +138,7 @@ class LabelStudio:
         return self._json("PATCH", path, payload)
 
     def delete(self, path: str) -> None:
-        """Delete what is at a path; raises like `get_json`."""
+        """Delete what is at a path, unless somebody was faster; raises like `get_json`."""
         self._json("DELETE", path)
 
     def _json(
@@ -160,6 +163,8 @@ class LabelStudio:
                 )
             if 200 <= answer.status < 300:
                 return json.loads(answer.body) if answer.body else None
+            if method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND:
+                return None
         except (httpx.HTTPError, TransportError, BodyTooLargeError, ValueError) as error:
             raise self.faults.unreachable(f"did not answer {place} ({error})") from error
         answer = Answer(answer.status, answer.headers, answer.body[:ERROR_BYTES])

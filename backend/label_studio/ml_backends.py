@@ -154,12 +154,15 @@ def make_room(server: LabelStudio, project_id: int, record: BackendRecord) -> st
 
 
 def remove_backend(server: LabelStudio, project_id: int, record: BackendRecord) -> None:
-    """Remove a backend, with the webhook that Label Studio made for it and would keep calling."""
+    """Remove a backend, with the webhook that Label Studio made for it and would keep calling.
+
+    The record last: where this is interrupted, it is found again.
+    """
     with explained(server, f"remove the backend {record}"):
-        server.api.ml.delete(record.id)
         for webhook in server.api.webhooks.list(project=str(project_id)):
             if webhook.url == f"{record.url}/webhook":
                 server.api.webhooks.delete(webhook.id)
+        server.api.ml.delete(record.id)
 
 
 def ask_backend(

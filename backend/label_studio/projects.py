@@ -20,6 +20,7 @@ from backend.label_studio.ml_backends import (
 )
 
 UPLOAD_TIMEOUT_S = 60.0
+SLOWEST_UPLOAD_BYTES_S = 64 * 1024  # 0.5 Mbit/s; files take their time besides
 PROJECTS_LISTED = 100
 
 # With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
@@ -217,11 +218,13 @@ def _project(fields: dict[str, Any]) -> Project:
 
 
 def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
+    size = sum(len(content) for _, content in files)
+    timeout_s = UPLOAD_TIMEOUT_S + size / SLOWEST_UPLOAD_BYTES_S
     with explained(server, f"take {len(files)} pictures"):
         answer = exchange(
             "POST",
             f"{server.url}{path}",
-            deadline=Deadline(UPLOAD_TIMEOUT_S),
+            deadline=Deadline(timeout_s),
             max_bytes=ERROR_BYTES,
             reach=server.reach,
             headers={"Authorization": server.authorization()},

@@ -34,6 +34,7 @@ from backend.prelabeling.versions import prelabel_version
 from backend.prompts import Prompt
 from backend.segmenter import Segmenter, load_predictor
 from backend.settings import Settings
+from backend.task_data import find_value
 from backend.workers import Urgency, Workers
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
@@ -195,7 +196,7 @@ class _Run:
 
     def _begin(self, task: LabelledTask, threads: Workers, bar: Any) -> _Job:
         """Have a task's masks made, unless that is done already."""
-        pages = [task.data.get(tag.data_key) for tag in self._config.images.values()]
+        pages = [find_value(task.data, tag.data_key) for tag in self._config.images.values()]
         images = sum(len(value) if isinstance(value, list) else 1 for value in pages)
         bar.total += images - len(pages)
         earlier = self._writer.earlier(task)

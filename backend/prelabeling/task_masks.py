@@ -17,6 +17,7 @@ from backend.object_masks import cleaned_mask
 from backend.prompts import Prompt
 from backend.regions import mask_regions
 from backend.settings import Settings
+from backend.task_data import find_value
 from mobilesam import Embedding, MaskRuns, Predictor
 from mobilesam.proposals import propose
 
@@ -111,7 +112,7 @@ class TaskMasks:
         for name, tag in self._config.images.items():
             if not any(control.to_name == name for control in self._config.mask_controls):
                 continue
-            value = task.data.get(tag.data_key)
+            value = find_value(task.data, tag.data_key)
             pages = range(len(value)) if isinstance(value, list) else [None]
             for page in pages:
                 try:

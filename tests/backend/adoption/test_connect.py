@@ -364,6 +364,25 @@ def test_older_backend_that_is_gone_is_removed_with_its_webhook(connect, label_s
     assert list(label_studio.webhooks.values()) == [f"{backend.url}/webhook"]
 
 
+def test_removal_that_was_interrupted_is_finished_the_next_time(connect, label_studio, backend):
+    gone = label_studio.add_record(NOWHERE)
+    answer = label_studio.answer
+    after = []  # the first deletion
+
+    def answer_and_die(request):
+        if after:
+            return 502, {}, b"gone"
+        after.extend([request] * (request.method == "DELETE"))
+        return answer(request)
+
+    label_studio.answer = answer_and_die
+    assert connect("--yes")[0] == 1
+    label_studio.answer = answer
+    assert connect("--yes")[0] == 0
+    assert gone not in label_studio.records
+    assert list(label_studio.webhooks.values()) == [f"{backend.url}/webhook"]
+
+
 def test_no_to_making_room_says_where_the_clicks_go(connect, label_studio, answers):
     label_studio.labeling_config = projects.LABELING_CONFIG
     label_studio.add_record(NOWHERE)

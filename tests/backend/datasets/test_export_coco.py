@@ -1,6 +1,8 @@
 """export-coco from end to end, as the command line runs it, on recorded exports."""
 
+import errno
 import json
+import threading
 from base64 import b64encode
 from collections import Counter
 
@@ -15,6 +17,8 @@ from torchvision.datasets import CocoDetection
 from backend.brush import encode_brush
 from backend.cli import main
 from backend.datasets import conversion
+from backend.datasets.image_files import ImageFiles
+from backend.fetching.images import ImageLoader
 
 RING = RECORDINGS / "export_ring.json"
 SIZE_HW = (40, 60)
@@ -319,6 +323,27 @@ def test_export_that_fails_leaves_the_earlier_one_as_it_was(tmp_path, capsys):
     assert "cut.json': it is damaged" in capsys.readouterr().err
     assert (tmp_path / "instances.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.json", "instances.json"]
+
+
+def test_export_that_ends_early_does_not_wait_for_slow_hosts(tmp_path, monkeypatch):
+    over, waited = threading.Event(), threading.Event()
+    fetch = ImageLoader.fetch
+
+    def fetch_slowly(self, uri, *, task_id, project):
+        if task_id == 2:
+            over.wait(30)
+            waited.set()
+        return fetch(self, uri, task_id=task_id, project=project)
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ImageLoader, "fetch", fetch_slowly)
+    monkeypatch.setattr(ImageFiles, "place", fail)
+    source = saved(tmp_path, task(1, region(square())), task(2, region(square())))
+    assert export(tmp_path, source, "--images", "download")[0] == 1
+    assert not waited.is_set()
+    over.set()
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path, capsys):

@@ -139,10 +139,36 @@ def test_image_that_exif_turns_is_placed_upright(tmp_path, transfer):
         pytest.param(TaskImage(1, "http://h/a%3Ab%2Fc.jpg"), "c.jpg", id="encoded-slash"),
         pytest.param(TaskImage(1, "http://h/..%5C..%5Cc.jpg"), "_.._c.jpg", id="backslashes"),
         pytest.param(TaskImage(5, "http://h/"), "task_5", id="no-name"),
+        pytest.param(TaskImage(5, "http://h/\ud800.jpg"), "_.jpg", id="half-a-character"),
+        pytest.param(
+            TaskImage(5, "http://h/a.jpg", file_name="\ud800.jpg"), "a.jpg", id="imported-half"
+        ),
     ],
 )
 def test_image_keeps_its_name(image, name):
     assert FileNames().name(image) == name
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        pytest.param("a" * 300, id="letters"),
+        pytest.param("猫" * 100, id="characters-of-three-bytes"),
+        pytest.param("a." + "b" * 300, id="ending"),
+        pytest.param("/".join("a" * 300), id="folders"),
+    ],
+)
+def test_long_name_is_cut_to_what_a_folder_holds(tmp_path, long):
+    picture = png(40, 60)
+    (tmp_path / "cat.png").write_bytes(picture)
+    files = image_files(Transfer.COPY, tmp_path)
+    found = files.find(TaskImage(1, "http://host/cat.png"), (40, 60))
+    names = FileNames()
+    for image in (TaskImage(1, f"http://h/{long}.png"), TaskImage(1, "", file_name=long)):
+        for _ in range(2):
+            target = tmp_path / "out" / names.name(image, found.header)
+            files.place(found, target, name="image")
+            assert target.read_bytes() == picture
 
 
 def test_every_image_has_a_name_of_its_own():

@@ -212,6 +212,8 @@ def played_project(host, known=()):
 
     def answer(request):
         path, _, query = request.path.partition("?")
+        if (request.method, path) == ("POST", "/api/projects/"):
+            return 201, {}, b'{"id": 5}'
         if path == "/api/projects/5/":
             project = {"id": 5, "created_at": "2026-11-22T12:26:43.480074Z", "label_config": xml}
             return json.dumps(project | {"task_number": len(tasks)}).encode()
@@ -262,6 +264,16 @@ def test_second_import_brings_only_what_is_missing(tmp_path, host, capsys):
     assert to_project(tmp_path, coco_file(tmp_path, images=images)) == 0
     assert [task["meta"]["coco"]["file_name"] for task in imported] == ["b.jpg"]
     assert "1 images were there already" in capsys.readouterr().err
+
+
+def test_new_project_is_named_before_anything_can_interrupt_the_import(tmp_path, host, capsys):
+    played_project(host)
+    answer = host.answer
+    host.answer = lambda request: (500, {}, b"") if "import" in request.path else answer(request)
+    source = coco_file(tmp_path, images=images_in(tmp_path, "a.jpg"))
+    options = ["--new", "Refine", "--image-root", str(tmp_path / "pictures")]
+    assert main(["import-coco", str(source), *options]) == 1
+    assert "--project 5 in place of --new goes on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

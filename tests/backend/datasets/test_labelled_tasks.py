@@ -172,6 +172,7 @@ def test_imported_names_are_those_that_tasks_note(host, server):
     tasks = [
         {"id": 1, "data": {"image": "a"}, "meta": {"coco": {"file_name": "x/a.jpg"}}},
         {"id": 2, "data": {"image": "b"}, "meta": {}},
+        {"id": 3, "data": {"image": "c"}, "meta": ["a list", "is taken too"]},
     ]
     pages = [json.dumps({"tasks": tasks}).encode(), b'{"tasks": []}']
     host.answer = lambda request: pages.pop(0) if "query" in request.path else PROJECT

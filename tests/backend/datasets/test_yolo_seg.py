@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import shapely
+from fake_model import png
 from test_export_coco import SIZE_HW, export, region, saved, square, task
 
 from backend.datasets.yolo_seg import joined_ring
@@ -61,6 +62,29 @@ def test_split_has_images_and_labels_side_by_side(tmp_path):
         assert len(images) == count
         assert images == list(labels(tmp_path / "yolo", split))
     assert "val: images/val" in (tmp_path / "yolo/data.yaml").read_text()
+
+
+def test_image_whose_name_begins_with_a_split_keeps_its_pixels(tmp_path):
+    """As COCO files of several folders have them."""
+    pictures = {
+        "x.png": png(*SIZE_HW, color=(200, 0, 0)),
+        "train/x.png": png(*SIZE_HW, color=(0, 200, 0)),
+        "train/train/x.png": png(*SIZE_HW, color=(0, 0, 200)),
+    }
+    tasks = []
+    for number, (name, picture) in enumerate(pictures.items(), 1):
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        meta = {"coco": {"file_name": name}}
+        tasks.append(task(number, region(square()), uri=f"http://host/{name}", meta=meta))
+    copied = ("--images", "copy", "--image-root", tmp_path / "root")
+    out = tmp_path / "yolo"
+    assert export(out, saved(tmp_path, *tasks), "--format", "yolo-seg", *copied)[0] == 0
+    places = [path for path in (out / "images").rglob("*") if path.is_file()]
+    found = {str(path.relative_to(out / "images/train")): path.read_bytes() for path in places}
+    assert found == pictures
+    assert sorted(path.name for path in out.iterdir()) == ["data.yaml", "images", "labels"]
 
 
 def test_labels_of_an_earlier_export_are_not_mixed_with_new_ones(tmp_path, capsys):

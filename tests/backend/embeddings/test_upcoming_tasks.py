@@ -1,12 +1,14 @@
-import time
+import threading
 from contextlib import closing
 
 import pytest
 from fake_project import FakeProject
 from waiting import DEADLINE_S, wait_until
 
+from backend.embeddings.task_images import BACKGROUND_FETCHES
 from backend.label_studio import projects
 from backend.segmenter import Segmenter
+from backend.workers import Urgency
 from benchmarks.key_points import key_point
 
 PROJECT = "7.1795350403"
@@ -41,18 +43,16 @@ def ask(segmenter, label_studio, task_id, *, project=PROJECT, is_click=True):
 
 def wait_until_asked(segmenter):
     """Until all that was begun in the background is done."""
-    upcoming, images = segmenter._upcoming, segmenter._images
-    wait_until(
-        lambda: (
-            not (
-                upcoming._asking
-                or images._background.waiting()
-                or images._fetching
-                or segmenter._embedder.waiting()
-            )
-        )
-    )
-    time.sleep(0.05)  # between leaving one queue and entering the next
+    images = segmenter._images
+    wait_until(lambda: not segmenter._upcoming._asking)
+    for workers, threads in (
+        (images._background, BACKGROUND_FETCHES),
+        (segmenter._embedder._encoder, 1),
+    ):
+        all_are_free = threading.Barrier(threads + 1, timeout=DEADLINE_S)
+        for _ in range(threads):
+            workers.submit(Urgency.UPCOMING, all_are_free.wait)
+        all_are_free.wait()
 
 
 @pytest.mark.parametrize("is_click", [True, False], ids=["click", "opened"])
@@ -60,7 +60,10 @@ def test_next_tasks_are_embedded_in_the_order_they_are_served(
     segmenter, label_studio, predictor, is_click
 ):
     label_studio.finished = {104}
+    label_studio.answer_now.clear()
     ask(segmenter, label_studio, 102, is_click=is_click)
+    wait_until(lambda: len(predictor.embedded) == 1)  # else the next ones might be dropped
+    label_studio.answer_now.set()
     wait_until(lambda: len(predictor.embedded) == 4)
     wait_until_asked(segmenter)
     assert sorted(label_studio.fetched()) == [102, 103, 105, 106]

@@ -60,6 +60,15 @@ def test_all_kept_connections_may_have_ended(image_host, page):
     assert page.left_unanswered == KEPT_CONNECTIONS
 
 
+def test_connection_that_was_idle_for_long_is_not_trusted(image_host, page, monkeypatch):
+    """A firewall may have forgotten it, and nobody would say so."""
+    monkeypatch.setattr("backend.fetching.sessions.KEPT_FOR_S", 0.0)
+    for _ in range(2):
+        assert ask(image_host).body == IMAGE
+    assert page.left_unanswered == 0
+    assert len(image_host.connections) == 2
+
+
 def test_what_must_not_come_twice_is_not_sent_again(image_host, page):
     ask(image_host)
     with pytest.raises(TransportError, match="cut the connection"):

@@ -20,6 +20,13 @@ def test_changes_and_deletions_are_sent_as_such(label_studio):
     assert sent == [("PATCH", "/api/a/", b'{"b":1}'), ("DELETE", "/api/c/", b"")]
 
 
+def test_what_is_not_there_any_more_need_not_be_deleted(label_studio):
+    label_studio.pages["/api/a/"] = error(404, "Not found")
+    with closing(LabelStudio(label_studio.url, label_studio.tokens.legacy)) as server:
+        server.delete("/api/a/")
+    assert label_studio.paths == ["/api/a/"]
+
+
 @pytest.mark.parametrize(("status", "is_refusal"), [(400, True), (404, True), (500, False)])
 def test_call_that_was_wrong_is_told_from_a_failure(label_studio, status, is_refusal):
     label_studio.pages["/api/a/"] = error(status, "because")

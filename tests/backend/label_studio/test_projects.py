@@ -1,7 +1,9 @@
 import json
+import time
 from contextlib import closing
 
 import pytest
+from ending_connections import EndsKeptConnections
 from fake_label_studio import Host
 
 from backend.errors import LabelStudioError
@@ -9,6 +11,7 @@ from backend.label_studio import ml_backends, projects
 from backend.label_studio.client import LabelStudio
 
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
+FILE = b'{"id": 3, "file": "upload/a.png"}'
 IMPORT = "/api/projects/7/import"
 NO_HEALTH = "Can't connect to ML backend http://127.0.0.1:9090, health check failed."
 
@@ -89,6 +92,21 @@ def test_upload_says_why_it_failed(host, answer, words):
     assert str(caught.value).isprintable()
 
 
+def test_upload_over_a_slow_line_has_the_time_that_its_files_take(host, server, monkeypatch):
+    """Twenty megabytes take minutes where a line sends one megabit in a second."""
+    monkeypatch.setattr(projects, "UPLOAD_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(projects, "SLOWEST_UPLOAD_BYTES_S", 1000)
+
+    def take(request):
+        time.sleep(0.1)
+        return (201, {}, b'{"file_upload_ids": [3]}') if "import?" in request.path else FILE
+
+    host.answer = take
+    assert projects.upload_files(server, 7, [("a.png", b"a" * 20_000)]) == ["/data/upload/a.png"]
+    with pytest.raises(LabelStudioError, match="did not answer within"):
+        projects.upload_files(server, 7, [("a.png", b"a")])
+
+
 def test_ask_backend_raises_what_label_studio_hides(host, server):
     """Label Studio answers 200 when the backend failed, and the page shows nothing."""
     failure = (
@@ -97,6 +115,21 @@ def test_ask_backend_raises_what_label_studio_hides(host, server):
     host.pages["/api/ml/3/interactive-annotating"] = json.dumps({"errors": [failure]}).encode()
     with pytest.raises(LabelStudioError, match="422 Label 'Cat' unknown"):
         ml_backends.ask_backend(server, 3, 5, [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(EndsKeptConnections(b"{}", answers=0), id="cut"),
+        pytest.param((502, {}, b"Bad gateway"), id="gateway"),
+    ],
+)
+def test_project_is_never_created_twice(host, server, answer):
+    """It may have been made although no good answer came."""
+    host.pages["/api/projects/"] = answer
+    with pytest.raises(LabelStudioError, match="create the project"):
+        projects.create_project(server, "Anything", "<View/>")
+    assert host.paths == ["/api/projects/"]
 
 
 def test_label_studio_that_is_gone_is_named(host, server):

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from clicks import click
+from waiting import wait_until
 
 from backend.app import create_app
 from backend.errors import ImageUnreachableError
@@ -50,8 +51,7 @@ def test_click_that_finds_its_image_on_the_disk_says_so(predictor, images, tmp_p
         steps, tiers = timings(click(client))
         assert tiers == expected
         assert "load" in steps
-        while segmenter._embedder.stored._writer.waiting() or not list(tmp_path.rglob("*.*")):
-            threading.Event().wait(0.01)
+        wait_until(lambda: list(tmp_path.rglob("*.embedding")))
         segmenter.close()
     assert len(predictor.embedded) == 1
 

@@ -69,6 +69,19 @@ class TestEverything:
                 ("Other",)
             }
 
+    def test_every_page_has_proposals_wherever_the_task_keeps_the_list(
+        self, settings, label_studio, demo_predictor, scenes, capsys
+    ):
+        label_studio.labeling_config = label_studio.labeling_config.replace(
+            'value="$image"', 'valueList="$album.pages"'
+        )
+        pages = [data["image"] for data in label_studio.tasks.values()]
+        label_studio.tasks = {101: {"album": {"pages": pages}}}
+        prelabel(settings, demo_predictor, everything=True, points_per_side=6)
+        results = only_predictions(label_studio)[101]["result"]
+        assert {result["item_index"] for result in results} == {0, 1}
+        assert "2/2 [" in capsys.readouterr().err
+
     def test_proposals_stand_beside_masks_of_boxes(
         self, settings, label_studio, demo_predictor, scenes
     ):

@@ -265,6 +265,24 @@ def test_task_that_was_deleted_meanwhile_keeps_no_other_from_being_written(
     assert "task 104:" in capsys.readouterr().err
 
 
+def test_prediction_that_was_deleted_meanwhile_does_not_end_the_run(
+    settings, label_studio, predictor
+):
+    prelabel(settings, predictor)
+    label_studio.annotations[103] = []  # so that its prediction is to go
+    embed = predictor.embed
+
+    def embed_and_delete(image):
+        label_studio.predictions.pop(103, None)
+        return embed(image)
+
+    predictor.embed = embed_and_delete
+    for task_id in label_studio.tasks:
+        label_studio.pages[f"/data/upload/7/{task_id}.png"] = png(*SIZE_HW, color=(0, 0, task_id))
+    assert numbers(prelabel(settings, predictor, redo=True)) == (6, 12, 0, 0)
+    assert 103 not in only_predictions(label_studio)
+
+
 def test_prediction_that_label_studio_drops_unsaid_is_counted(
     settings, label_studio, predictor, capsys, monkeypatch
 ):

@@ -1,6 +1,10 @@
 """Proxies of the environment: they resolve names, and connect."""
 
+import threading
+import time
+
 import pytest
+from ending_connections import EndsKeptConnections
 from fake_label_studio import Host
 from image_sources import IMAGE
 from reaching import fetch
@@ -48,3 +52,30 @@ def test_host_without_a_proxy_is_judged_as_ever(names, proxy, connected, monkeyp
         fetch("http://inside.test/a.jpg")
     assert connected == []
     assert proxy.requests == []
+
+
+def test_image_comes_though_the_proxy_ends_the_kept_connection(names, proxy):
+    names.answers["images.test"] = [[]]
+    proxy.pages["http://images.test/a.jpg"] = page = EndsKeptConnections(IMAGE)
+    for _ in range(2):
+        assert fetch("http://images.test/a.jpg") == IMAGE
+    assert page.left_unanswered == 1
+
+
+def test_headers_through_a_proxy_end_at_the_deadline(names, proxy):
+    cut = threading.Event()
+
+    def drip(handler):
+        try:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            for _ in range(200):
+                handler.wfile.write(b"a")
+                time.sleep(0.05)
+        except OSError:  # the other side has gone
+            cut.set()
+
+    names.answers["images.test"] = [[]]
+    proxy.pages["http://images.test/a.jpg"] = drip
+    with pytest.raises(ImageUnreachableError, match=r"did not answer within 0\.3 s"):
+        fetch("http://images.test/a.jpg", fetch_timeout_s=0.3)
+    assert cut.wait(10)
