@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -22,6 +23,8 @@ from mobilesam.padded_decoder import PaddedDecoder
 from mobilesam.silent_openvino import openvino as ov
 
 KEPT = 4  # models, the last ones used; 40 MB each with the official weights
+PART = "part-"  # how the folders begin that graphs are copied to, before they have their name
+PART_IS_LEFT_AFTER_S = 3600  # whoever copied was killed
 NAMES = ("encoder", "decoder", "mask_adder")
 _LIBRARIES = ("openvino", "torch")
 _SOURCES = (
@@ -135,10 +138,13 @@ def _read(core: ov.Core, folder: Path) -> list[ov.Model]:
 def _keep(made: Path, folder: Path) -> None:
     """Copy graphs so that the folder appears in one step, and delete those not used lately."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as part:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=PART) as part:
         whole = shutil.copytree(made, Path(part) / "whole")
         if not folder.exists():  # another process may have been faster
             whole.rename(folder)
+    for path in folder.parent.glob(f"{PART}*"):
+        if time.time() - path.stat().st_mtime > PART_IS_LEFT_AFTER_S:
+            shutil.rmtree(path, ignore_errors=True)
     others = [path for path in folder.parent.iterdir() if (path / "encoder.xml").exists()]
     for path in sorted(others, key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(path, ignore_errors=True)

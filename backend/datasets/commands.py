@@ -138,7 +138,10 @@ def declare_import(parser: argparse.ArgumentParser) -> None:
         "--new", metavar="TITLE", help="a new project, with the categories as labels"
     )
     target.add_argument(
-        "--out", type=Path, metavar="FILE", help="a file of tasks, for Label Studio's Import"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="a file of tasks, for Label Studio's Import; beside it, as .xml, the labeling config",
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

@@ -63,16 +63,16 @@ class _HTTPConnection(HTTPConnection):
     def __init__(self, *args: Any, reach: Resolver | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reach = reach
-        self._has_answered = False
-        self._answered_at = 0.0  # of time.monotonic()
+        self._answered_at: float | None = None  # of time.monotonic(); since it was connected
 
     @property
     def is_connected(self) -> bool:
-        is_fresh = time.monotonic() < self._answered_at + KEPT_FOR_S
-        return is_fresh and super().is_connected
+        if self._answered_at is None or time.monotonic() > self._answered_at + KEPT_FOR_S:
+            return False
+        return super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        self._has_answered = False
+        self._answered_at = None
         if self._reach is None:
             return super()._new_conn()
         scheme = "https" if isinstance(self, HTTPSConnection) else "http"
@@ -103,10 +103,10 @@ class _HTTPConnection(HTTPConnection):
             with cut_off_after(seconds, lambda: sock.shutdown(socket.SHUT_RDWR)):
                 response = super().getresponse()
         except ConnectionError as error:
-            if self._has_answered:
+            if self._answered_at is not None:
                 raise KeptConnectionEndedError(str(error)) from error
             raise
-        self._has_answered, self._answered_at = True, time.monotonic()
+        self._answered_at = time.monotonic()
         return response
 
 

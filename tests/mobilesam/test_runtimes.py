@@ -1,7 +1,9 @@
 """Runtimes and precisions: the choice, what they share, and that their masks are the same."""
 
 import logging
+import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -21,7 +23,7 @@ from mobilesam import (
 from mobilesam.checkpoint import find_checkpoint, load_model
 from mobilesam.cuda_graph import captured
 from mobilesam.evaluation import compare, held_out_scenes
-from mobilesam.openvino_graphs import KEPT, load_graphs
+from mobilesam.openvino_graphs import KEPT, PART_IS_LEFT_AFTER_S, load_graphs
 from mobilesam.padded_decoder import ABSENT, PROMPT_TOKENS, pad
 from mobilesam.prompt_sampling import intersection_over_union
 from mobilesam.resize import (
@@ -323,6 +325,15 @@ def test_graphs_are_bounded(cache):
         (cache / f"old-{number}" / "encoder.xml").touch()
     graphs_of(model)
     assert len(list(cache.iterdir())) == KEPT
+
+
+def test_what_a_killed_start_left_in_the_cache_is_removed(cache):
+    for name, age_s in (("part-left", PART_IS_LEFT_AFTER_S + 60), ("part-in-use", 60)):
+        (cache / name / "whole").mkdir(parents=True)
+        os.utime(cache / name, times=(time.time() - age_s,) * 2)
+    graphs_of(load_model(find_checkpoint("demo")))
+    assert not (cache / "part-left").exists()
+    assert (cache / "part-in-use").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(cache, caplog):
