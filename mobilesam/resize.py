@@ -11,8 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
+
+from mobilesam.banded_resize import resize_bilinear
 
 PIXEL_MEAN = np.array([123.675, 116.28, 103.53], np.float32)  # of red, green, blue in 0..255
 PIXEL_STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -43,10 +44,7 @@ def to_input_pixels(image: NDArray[np.uint8], input_size: int) -> NDArray[np.flo
         (S, S, 3) float32.
     """
     height, width = resized_hw((image.shape[0], image.shape[1]), input_size)
-    # PIL's bilinear filter averages over all pixels that fall into one, as the official code's
-    # does; cv2 and plain interpolation would skip pixels of large images.
-    small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-    normalised = cv2.LUT(np.asarray(small), _NORMALISED)
+    normalised = cv2.LUT(resize_bilinear(image, (height, width)), _NORMALISED)
     below, right = input_size - height, input_size - width
     pixels = cv2.copyMakeBorder(normalised, 0, below, 0, right, cv2.BORDER_CONSTANT)
     return cast("NDArray[np.float32]", pixels)
