@@ -17,6 +17,7 @@ from backend.app import create_app
 from backend.segmenter import Segmenter
 from backend.settings import Settings
 
+NOWHERE = "http://127.0.0.1:9"  # refuses every connection
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
 INCOMPATIBLE = (
     "Created annotations are incompatible with provided labeling schema, we found:\n"
