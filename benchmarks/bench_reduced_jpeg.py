@@ -25,11 +25,11 @@ from PIL import Image
 from mobilesam import Embedding, Predictor
 from mobilesam.banded_resize import resize_bilinear
 from mobilesam.evaluation import coco_examples, held_out_scenes
+from mobilesam.model import SIZES
 from mobilesam.prompt_sampling import bounding_box, central_point, intersection_over_union
 from mobilesam.resize import resized_hw
 
 TIMED_SIZES_WH = [(2048, 1536), (4000, 3000), (6000, 4000)]
-INPUT_SIZE = 1024  # of the official model
 QUALITY = 92
 OBJECTS = 4  # of each image
 
@@ -110,18 +110,20 @@ def median_ms(function: Callable[[], object], turns: int) -> float:
 
 
 def describe_times(data: NDArray[np.uint8], turns: int) -> str:
-    """Time what comes before the encoder, in full and at half scale."""
+    """Time what comes before the official encoder, in full and at half scale."""
     full, half = decode(data, half=False), decode(data, half=True)
-    size_hw = resized_hw((full.shape[0], full.shape[1]), INPUT_SIZE)
-    steps: dict[str, Callable[[], object]] = {
-        "decode": lambda: decode(data, half=False),
-        "resize": lambda: resize_bilinear(full, size_hw),
-        "(Pillow)": lambda: Image.fromarray(full).resize(size_hw[::-1], Image.Resampling.BILINEAR),
-        "   at half scale: decode": lambda: decode(data, half=True),
-        "resize ": lambda: resize_bilinear(half, size_hw),
-    }
-    times = [f"{name} {median_ms(step, turns):.1f}" for name, step in steps.items()]
-    return "   ".join(times) + " ms"
+    size_hw = resized_hw((full.shape[0], full.shape[1]), SIZES["vit_t"].input_size)
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("decode", lambda: decode(data, half=False)),
+        ("resize", lambda: resize_bilinear(full, size_hw)),
+        (
+            "(Pillow)",
+            lambda: Image.fromarray(full).resize(size_hw[::-1], Image.Resampling.BILINEAR),
+        ),
+        ("at half scale: decode", lambda: decode(data, half=True)),
+        ("resize", lambda: resize_bilinear(half, size_hw)),
+    ]
+    return "   ".join(f"{name} {median_ms(step, turns):.1f}" for name, step in steps) + " ms"
 
 
 def main(arguments: list[str] | None = None) -> int:

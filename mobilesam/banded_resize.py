@@ -1,9 +1,7 @@
 """Pillow's bilinear filter on large images: the same pixels, sooner, and in less memory.
 
 Pillow copies an image to four bytes a pixel, filters all its rows in one thread, then the columns
-of what came out. Here the rows are copied and filtered in bands, in several threads. (Of images
-more than twice as high as wide, Pillow 13 filters the columns first; a grey level is then rounded
-otherwise now and then, by one.)
+of what came out. Here the rows are copied and filtered in bands, in several threads.
 """
 
 import os
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 LARGE_PIXELS = 6_000_000  # below, the threads cost what they save
-BAND_PIXELS = 2**19  # 2 MB in Pillow's copy, which the processor's cache holds
-MOST_THREADS = 4  # memory is read no faster by more
+BAND_PIXELS = 2**19  # 2 MB in Pillow's copy; larger bands took as long
+MOST_THREADS = 4  # clicks on other images need the rest
 
 
 def resize_bilinear(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -30,7 +28,9 @@ def resize_bilinear(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArr
         size_hw: height and width in pixels.
 
     Returns:
-        (h, w, 3) uint8.
+        (h, w, 3) uint8. Of a large image, where Pillow 13 filters the columns first (images more
+        than twice as high as wide, or that change their proportions), a grey level may differ by
+        one from Pillow's, which rounds between the two; else none does.
     """
     height, width = size_hw
     if image.shape[0] * image.shape[1] < LARGE_PIXELS:

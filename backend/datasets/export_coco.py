@@ -112,10 +112,10 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
             title = f"Label Studio project {options.project_id}"
         try:
             options.out.mkdir(parents=True, exist_ok=True)
-            if options.format is Format.YOLO_SEG:
+            is_yolo = options.format is Format.YOLO_SEG
+            if is_yolo:
                 require_no_labels(options.out)
             with Spool(options.out) as spool, TemporaryDirectory(dir=options.out) as unsplit:
-                is_yolo = options.format is Format.YOLO_SEG
                 images = Path(unsplit) if is_yolo else options.out / "images"
                 report = _fill(spool, images, source, config, options, settings, connections)
                 _write(spool, images, config, options, report, title)

@@ -36,8 +36,8 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-class _Client(httpx.Client):
-    """Asks again, once, where the server cut the connection: it may have been idle too long."""
+class _RepeatingClient(httpx.Client):
+    """Sends a GET again, once, if the connection was cut: the server may have ended a kept one."""
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         try:
@@ -83,7 +83,7 @@ class LabelStudio:
 
     @functools.cached_property
     def _http(self) -> httpx.Client:
-        return _Client(
+        return _RepeatingClient(
             auth=self._authorization,
             timeout=API_TIMEOUT_S,
             follow_redirects=True,
