@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from backend.errors import BackendError, SettingsError
-from backend.settings import Settings
+from backend.core.errors import BackendError, SettingsError
+from backend.settings.settings import Settings
 
 
 class Command(NamedTuple):
@@ -29,43 +29,43 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command(
         "the service; settings come from the environment, see the README",
-        "backend.service_commands:serve",
+        "backend.commands.service:serve",
     ),
     "demo": Command(
         "Label Studio, the service and a project with pictures, connected",
-        "backend.service_commands:demo",
+        "backend.commands.service:demo",
     ),
     "connect": Command(
         "a project of yours: labeling config, backend and interactive preannotations, with a click",
-        "backend.adoption.commands:connect",
-        "backend.adoption.commands:declare_connect",
+        "backend.commands.connect.command_line:connect",
+        "backend.commands.connect.command_line:declare_connect",
         reads_settings=True,
     ),
     "check": Command(
         "every link from the weights to a click, each ok or with what to do",
-        "backend.adoption.commands:check",
-        "backend.adoption.commands:declare_check",
+        "backend.commands.connect.command_line:check",
+        "backend.commands.connect.command_line:declare_check",
         reads_settings=True,
     ),
     "warm": Command(
         "embed a project ahead of time, into MOBILESAM_CACHE_DIR or Redis",
-        "backend.service_commands:warm",
-        "backend.embeddings.warm:declare_warm",
+        "backend.commands.service:warm",
+        "backend.commands.warm:declare_warm",
     ),
     "prelabel": Command(
         "masks for a project's rectangles, or for everything, as predictions",
-        "backend.prelabeling.commands:prelabel",
-        "backend.prelabeling.commands:declare_prelabel",
+        "backend.commands.prelabel.commands:prelabel",
+        "backend.commands.prelabel.commands:declare_prelabel",
     ),
     "export-coco": Command(
         "annotations of a project or an export file, as COCO or for YOLO",
-        "backend.datasets.commands:export_coco",
-        "backend.datasets.commands:declare_export",
+        "backend.commands.datasets:export_coco",
+        "backend.commands.datasets:declare_export",
     ),
     "import-coco": Command(
         "a COCO file into a project, or to a file of tasks",
-        "backend.datasets.commands:import_coco",
-        "backend.datasets.commands:declare_import",
+        "backend.commands.datasets:import_coco",
+        "backend.commands.datasets:declare_import",
     ),
 }
 

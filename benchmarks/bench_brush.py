@@ -24,7 +24,7 @@ from label_studio_sdk.converter.brush import decode_rle, mask2rle
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
-from backend.brush import decode_brush, encode_brush
+from backend.codecs.brush import decode_brush, encode_brush
 from benchmarks.machine import describe_machine
 
 SIZES_HW = {"1 MP": (866, 1155), "3 MP": (1500, 2000), "12 MP": (3000, 4000)}

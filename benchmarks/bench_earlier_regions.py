@@ -16,7 +16,7 @@ import numpy as np
 import requests
 from numpy.random import Generator
 
-from backend.brush import encode_brush
+from backend.codecs.brush import encode_brush
 from backend.label_studio import projects
 from benchmarks import service_load
 from benchmarks.key_points import key_point

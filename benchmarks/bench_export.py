@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from backend.brush import encode_brush
+from backend.codecs.brush import encode_brush
 from mobilesam.scenes import generate_scene
 
 SIZES = (1_000, 10_000, 100_000)

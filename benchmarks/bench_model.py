@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from benchmarks.machine import describe_machine
 from benchmarks.weights import CACHE, add_checkpoint
 from mobilesam import Predictor
-from mobilesam.checkpoint import find_checkpoint
 from mobilesam.scenes import generate_scene
+from mobilesam.weights.checkpoint import find_checkpoint
 
 PEERS = {"mobilesam-mirror": "1.0.0", "ultralytics": "8.4.190"}
 # Both import these, and mobilesam-mirror does not say so; torchvision's belongs to torch's version.

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import requests
 
-from backend.demo.child_process import free_port
-from backend.fetching.decoding import decode_image
+from backend.commands.demo.child_process import free_port
+from backend.images.decode import decode_image
 from benchmarks.machine import describe_machine
 from benchmarks.service_load import (
     START_TIMEOUT_S,

@@ -25,15 +25,15 @@ import requests
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.brush import decode_brush
-from backend.demo.child_process import ChildProcess, free_port
-from backend.embeddings import upcoming_tasks
-from backend.fetching.decoding import decode_image
+from backend.codecs.brush import decode_brush
+from backend.commands.demo.child_process import ChildProcess, free_port
+from backend.embeddings import prefetch
+from backend.images.decode import decode_image
 from backend.label_studio import projects
 from benchmarks.key_points import key_point
 from mobilesam import Predictor
-from mobilesam.prompt_sampling import central_point, intersection_over_union
 from mobilesam.scenes import generate_scene
+from mobilesam.training.prompt_sampling import central_point, intersection_over_union
 
 START_TIMEOUT_S = 300
 FIRST_PORT = 19090
@@ -133,7 +133,7 @@ def image_host(
         def _api(self) -> dict[str, Any]:
             address = urlsplit(self.path)
             if address.path != "/api/tasks/":
-                return {"sampling": upcoming_tasks.SEQUENTIAL}
+                return {"sampling": prefetch.SEQUENTIAL}
             later, *_ = json.loads(parse_qs(address.query)["query"][0])["filters"]["items"]
             number = (served_after or {}).get(later["value"])
             images = f"http://{self.headers['Host']}"
@@ -263,7 +263,7 @@ def open_until_kept(url: str, images: str, task: Task, kept: int) -> None:
         now = time.monotonic()
         if now > until:
             raise TimeoutError(f"not {kept} images in memory after {START_TIMEOUT_S} s")
-        if now - opened > upcoming_tasks.DROPPED_ASKED_AGAIN_AFTER_S:
+        if now - opened > prefetch.DROPPED_ASKED_AGAIN_AFTER_S:
             open_task(url, images, task)
             opened = now
         time.sleep(0.1)

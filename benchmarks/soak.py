@@ -29,7 +29,7 @@ from pathlib import Path
 
 import requests
 
-from backend.demo.child_process import free_port
+from backend.commands.demo.child_process import free_port
 from backend.label_studio import projects
 from benchmarks.bench_scale import redis_server
 from benchmarks.key_points import key_point

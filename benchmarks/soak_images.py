@@ -15,13 +15,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.brush import decode_brush
-from backend.fetching.decoding import decode_image
+from backend.codecs.brush import decode_brush
+from backend.images.decode import decode_image
 from benchmarks.key_points import key_point
 from benchmarks.service_load import FIRST_SEED, RIGHT_IOU
 from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
-from mobilesam.prompt_sampling import central_point, intersection_over_union, loose_box
 from mobilesam.scenes import generate_scene
+from mobilesam.training.prompt_sampling import central_point, intersection_over_union, loose_box
 
 SIDES_PX = (48, 1400)  # of the images, shortest and longest
 OBJECTS = 3  # of an image that are prompted for

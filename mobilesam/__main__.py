@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mobilesam.clicking import click_objects, print_table
-from mobilesam.download import download
 from mobilesam.errors import MobileSamError
-from mobilesam.evaluation import Example, coco_examples, compare, evaluate, held_out_scenes
+from mobilesam.evaluation.clicks_to_iou import click_objects, print_table
+from mobilesam.evaluation.mean_iou import Example, coco_examples, compare, evaluate, held_out_scenes
+from mobilesam.evaluation.proposal_recall import evaluate_proposals
 from mobilesam.predictor import Predictor
-from mobilesam.proposal_recall import evaluate_proposals
 from mobilesam.proposals import POINTS_PER_SIDE
 from mobilesam.sam import SAM
+from mobilesam.weights.download import download
 
 
 def main(arguments: list[str] | None = None) -> int:

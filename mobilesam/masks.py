@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mobilesam.resize import to_image_masks, to_image_masks_on_device
+from mobilesam.images.resize import to_image_masks, to_image_masks_on_device
 
 
 class MaskRuns(NamedTuple):

@@ -17,19 +17,19 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from mobilesam.checkpoint import find_checkpoint, identify_weights, load_model
 from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
 from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
-from mobilesam.masks import Masks
-from mobilesam.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
-from mobilesam.resize import (
+from mobilesam.images.resize import (
     LOGITS_SIZE,
     to_model_logits,
     to_model_points,
     to_shared_logits,
 )
-from mobilesam.runtime import explain_choice, open_runtime
-from mobilesam.spilling_runtime import to_device_with_room
+from mobilesam.masks import Masks
+from mobilesam.model.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
+from mobilesam.runtimes.choice import explain_choice, open_runtime
+from mobilesam.runtimes.oom_fallback import to_device_with_room
+from mobilesam.weights.checkpoint import find_checkpoint, identify_weights, load_model
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value

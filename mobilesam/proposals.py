@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from mobilesam.errors import PromptError
+from mobilesam.images.resize import LOGITS_SIZE, resized_hw
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
-from mobilesam.prompt_sampling import bounding_box
-from mobilesam.resize import LOGITS_SIZE, resized_hw
+from mobilesam.training.prompt_sampling import bounding_box
 
 POINTS_PER_SIDE = 16
 MOST_POINTS_PER_SIDE = 64

@@ -8,7 +8,8 @@ from hypothesis import settings
 from played_gpu import PlayedGpu
 
 from benchmarks.weights import write_full_size_weights
-from mobilesam import Predictor, cuda_graph
+from mobilesam import Predictor
+from mobilesam.runtimes import cuda_graph
 
 # Hypothesis would fail an example that takes 200 ms, which a busy machine makes of any.
 settings.register_profile("any-machine", deadline=None)

@@ -32,8 +32,9 @@ RUN = {
     r"FUZZ_EXAMPLES=\d+ python -m pytest -s tests/fuzz": "tests/fuzz/test_schema_fuzz.py::test_",
     r"python -m benchmarks.soak.*": "tests/benchmarks/test_soak.py::test_short_soak",
     r"python -m mobilesam compare .+": MODEL + "compare_prints_the_runtime",
-    r"python -m mobilesam.train_demo": "tests/mobilesam/test_train_demo.py::test_",
-    r"python -m benchmarks.bench_service.*": "tests/backend/test_service.py"
+    r"python -m mobilesam.training.train_demo": "tests/mobilesam/training/test_train_demo.py"
+    "::test_",
+    r"python -m benchmarks.bench_service.*": "tests/backend/service/test_service.py"
     "::test_benchmark_of_the_service_runs",
     r"python -m benchmarks.bench_memory.*": BENCH + "memory.py::test_",
     r"python -m benchmarks.bench_scale.*": BENCH + "scale.py::test_",
@@ -43,11 +44,11 @@ RUN = {
     r"python -m benchmarks.bench_brush.*": BENCH + "brush.py::test_",
     r"python -m benchmarks.bench_reduced_jpeg.*": BENCH + "reduced_jpeg.py::test_",
     r"python -m pytest tests/test_played_gpu.py .*": "tests/test_played_gpu.py::test_",
-    r"python -m pytest -s .*test_parity.py": "tests/mobilesam/test_parity.py::test_",
+    r"python -m pytest -s .*test_parity.py": "tests/mobilesam/model/test_parity.py::test_",
     r"python -m pytest -s -k own_export .*": "tests/browser/test_coco.py"
     "::test_label_studios_own_export",
     r"label-studio-ml .*|export PATH=.*|\S*pip install .*|python3.11 -m venv \S+": "tests/backend"
-    "/test_label_studio_ml_model.py::test_click_gives_a_mask_of_its_own_project",
+    "/service/test_label_studio_ml_model.py::test_click_gives_a_mask_of_its_own_project",
 }
 
 

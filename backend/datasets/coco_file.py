@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.core.atomic_files import replaced_when_done
 from backend.datasets.spool import SpooledImage
-from backend.files import replaced_when_done
 
 
 def write_coco(

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from backend.core.errors import DatasetError
 from backend.datasets.region_shapes import Ring
-from backend.errors import DatasetError
 
 REMEDY = "correct the COCO file"
 FARTHEST = 10  # image sides that a polygon may lie outside; it is walked in fifths of a pixel

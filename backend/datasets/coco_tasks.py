@@ -7,10 +7,10 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
+from backend.core.errors import DatasetError
 from backend.datasets.coco_reader import CocoAnnotation, CocoImage
-from backend.errors import DatasetError
-from backend.labeling_config import OUTPUTS, LabelingConfig, MaskControl
-from backend.regions import labelled_results, mask_shapes, rectangle_shape
+from backend.labeling.config import OUTPUTS, LabelingConfig, MaskControl
+from backend.labeling.regions import labelled_results, mask_shapes, rectangle_shape
 
 # Colours that are told apart, on photographs and from one another; labels take them in turn.
 COLORS = (

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_masks
 
+from backend.codecs.polygons import mask_polygons
+from backend.core.errors import DatasetError, ImageError, MaskError, RegionError
 from backend.datasets.annotation_choice import AnnotationChoice, Standing
 from backend.datasets.image_fields import ImageFields, Place, is_on
 from backend.datasets.image_files import FoundImage, ImageFiles, TaskImage
@@ -22,8 +24,6 @@ from backend.datasets.region_shapes import (
     region_rle,
     rings_rle,
 )
-from backend.errors import DatasetError, ImageError, MaskError, RegionError
-from backend.polygons import mask_polygons
 
 NOT_ANNOTATED = "images that nobody has annotated, exported without masks (see --annotated-only)"
 UNLABELED = "unlabeled"  # the category of regions without a label

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from backend.config_parsing import parse_labeling_config
+from backend.core.errors import DatasetError, ImageError
+from backend.core.workers import Urgency, Workers
 from backend.datasets.annotation_choice import AnnotationChoice
 from backend.datasets.coco_file import write_coco
 from backend.datasets.conversion import (
@@ -27,12 +28,11 @@ from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
 from backend.datasets.spool import ALL, Spool, SpooledImage
 from backend.datasets.yolo_seg import require_no_labels, write_yolo_seg
-from backend.errors import DatasetError, ImageError
-from backend.fetching.images import ImageLoader
+from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
-from backend.labeling_config import LabelingConfig
-from backend.settings import Settings
-from backend.workers import Urgency, Workers
+from backend.labeling.config import LabelingConfig
+from backend.labeling.parse_config import parse_labeling_config
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

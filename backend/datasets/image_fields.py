@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from backend.core.errors import DatasetError
 from backend.datasets.image_files import TaskImage
 from backend.datasets.labelled_regions import LabelledRegion
 from backend.datasets.labelled_tasks import LabelledTask
-from backend.errors import DatasetError
-from backend.labeling_config import LabelingConfig
-from backend.task_data import find_value
+from backend.labeling.config import LabelingConfig
+from backend.labeling.task_data import find_value
 
 # An Image tag's name (None: the task's only image) and the page in a list of images.
 Place = tuple[str | None, int | None]

@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from PIL import Image
 
-from backend.errors import ImageUnreachableError
-from backend.fetching.decoding import ImageHeader, decode_image, read_header
-from backend.fetching.images import ImageLoader
-from backend.files import file_below, stays_below
+from backend.core.atomic_files import file_below, stays_below
+from backend.core.errors import ImageUnreachableError
+from backend.images.decode import ImageHeader, decode_image, read_header
+from backend.images.fetch import ImageLoader
 
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's, before an upload's own name
 UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*]')  # in a file name, on some system

@@ -11,18 +11,18 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from backend.config_parsing import parse_labeling_config
+from backend.core.atomic_files import file_below, replaced_when_done, stays_below
+from backend.core.errors import DatasetError
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
 from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ProjectTasks
-from backend.errors import DatasetError
-from backend.files import file_below, replaced_when_done, stays_below
 from backend.label_studio import projects
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.labeling_config import OUTPUTS, LabelingConfig
-from backend.settings import MEGABYTE, Settings
+from backend.labeling.config import OUTPUTS, LabelingConfig
+from backend.labeling.parse_config import parse_labeling_config
+from backend.settings.settings import MEGABYTE, Settings
 
 IMAGES_AT_ONCE = 20
 BYTES_AT_ONCE = 20 * MEGABYTE  # of image files; a larger one goes alone

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backend.errors import DatasetError
+from backend.core.errors import DatasetError
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 

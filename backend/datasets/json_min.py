@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from backend.errors import DatasetError
+from backend.core.errors import DatasetError
 
 # What a record holds beside the task's data and the controls' values.
 RECORD_FIELDS = frozenset(

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.core.errors import RegionError
 from backend.datasets.json_min import AMBIGUOUS
-from backend.errors import RegionError
 
 # The shapes that a data set can hold. A region's type is its shape, with "labels" behind it where
 # its control has labels of its own.

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import ijson
 
+from backend.core.errors import DatasetError
 from backend.datasets.json_min import join_records
-from backend.errors import DatasetError
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.project_tasks import EVERYTHING, iterate_tasks
 from backend.label_studio.projects import describe_project

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
-from backend.bitmask import decode_bitmask
-from backend.brush import decode_brush
+from backend.codecs.bitmask import decode_bitmask
+from backend.codecs.brush import decode_brush
 from backend.datasets.labelled_regions import LabelledRegion
 
 Rle = dict[str, Any]  # {"size": [H, W], "counts": compressed, as text}

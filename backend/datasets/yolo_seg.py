@@ -10,9 +10,9 @@ import shapely
 from numpy.typing import NDArray
 from shapely.ops import nearest_points
 
+from backend.core.atomic_files import replaced_when_done
+from backend.core.errors import DatasetError
 from backend.datasets.spool import ALL, SpooledImage
-from backend.errors import DatasetError
-from backend.files import replaced_when_done
 
 BRIDGE_PX = 1e-3
 

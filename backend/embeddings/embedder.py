@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from backend.embeddings.cache import EmbeddingCache, EmbeddingKey
-from backend.embeddings.stored_embeddings import StoredEmbedding, StoredEmbeddings
+from backend.core.ttl_map import RecentMap
+from backend.core.workers import Urgency, Workers
+from backend.embeddings.slow_tiers import StoredEmbedding, StoredEmbeddings
+from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
 from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import StepTimes, collecting_steps, step, waiting_for
-from backend.recent import RecentMap
-from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
 MAX_GUESSES = 64  # waiting computations that nobody waits for; more are dropped

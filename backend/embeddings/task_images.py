@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.embeddings.cache import EmbeddingKey
+from backend.core.errors import BackendError, BusyError, ImageError, PromptError
+from backend.core.ttl_map import RecentMap
+from backend.core.workers import Urgency, Workers
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
-from backend.errors import BackendError, BusyError, ImageError, PromptError
-from backend.fetching.decoding import decode_image
-from backend.fetching.images import ImageLoader
-from backend.labeling_config import ImageTag, LabelingConfig
+from backend.embeddings.tiers.base import EmbeddingKey
+from backend.images.decode import decode_image
+from backend.images.fetch import ImageLoader
+from backend.labeling.config import ImageTag, LabelingConfig
+from backend.labeling.task_data import find_value
 from backend.monitoring.activity import Activity
 from backend.monitoring.step_times import observing_steps, step
-from backend.recent import RecentMap
-from backend.task_data import find_value
-from backend.workers import Urgency, Workers
 from mobilesam import Embedding
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each

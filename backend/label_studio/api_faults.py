@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from label_studio_sdk.core.api_error import ApiError
 
-from backend.errors import LabelStudioError
-from backend.fetching.transport import (
+from backend.core.errors import LabelStudioError
+from backend.transport.transport import (
     Answer,
     BodyTooLargeError,
     TransportError,

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import jwt
 
-from backend.fetching.addresses import Reach
-from backend.fetching.transport import (
+from backend.label_studio.server_faults import ServerFaults
+from backend.transport.addresses import Reach
+from backend.transport.transport import (
     ERROR_BYTES,
     BodyTooLargeError,
     Deadline,
@@ -19,7 +20,6 @@ from backend.fetching.transport import (
     exchange,
     without_secrets,
 )
-from backend.label_studio.server_faults import ServerFaults
 
 EXCHANGE_TIMEOUT_S = 10.0
 # Kinds of tokens, in Label Studio's words.

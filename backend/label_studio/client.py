@@ -10,9 +10,13 @@ from urllib.parse import urljoin
 import httpx
 from label_studio_sdk.client import LabelStudio as ApiClient
 
-from backend.errors import LabelStudioError, LabelStudioRefusalError
-from backend.fetching.addresses import Reach
-from backend.fetching.transport import (
+from backend.core.errors import LabelStudioError, LabelStudioRefusalError
+from backend.label_studio.api_faults import refusal_remedy
+from backend.label_studio.authorization import Authorization, token_kind
+from backend.label_studio.server_faults import ServerFaults
+from backend.settings.settings import MEGABYTE
+from backend.transport.addresses import Reach
+from backend.transport.transport import (
     ERROR_BYTES,
     Answer,
     BodyTooLargeError,
@@ -23,10 +27,6 @@ from backend.fetching.transport import (
     origin,
     without_secrets,
 )
-from backend.label_studio.api_faults import refusal_remedy
-from backend.label_studio.authorization import Authorization, token_kind
-from backend.label_studio.server_faults import ServerFaults
-from backend.settings import MEGABYTE
 
 API_TIMEOUT_S = 60.0
 API_BYTES = 64 * MEGABYTE  # of an answer of a Label Studio that no setting names

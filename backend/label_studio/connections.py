@@ -4,10 +4,10 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from backend.fetching.addresses import Reach
-from backend.fetching.transport import origin
 from backend.label_studio.client import LabelStudio
-from backend.settings import Settings
+from backend.settings.settings import Settings
+from backend.transport.addresses import Reach
+from backend.transport.transport import origin
 
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.errors import LabelStudioError
-from backend.fetching.transport import on_one_line
+from backend.core.errors import LabelStudioError
 from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
-from backend.settings import Settings
+from backend.settings.settings import Settings
+from backend.transport.transport import on_one_line
 
 BACKEND_TITLE = "MobileSAM"
 CONNECTED = "Connected"

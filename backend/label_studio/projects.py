@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from label_studio_sdk.core.api_error import ApiError
 
-from backend.errors import LabelStudioError
-from backend.fetching.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
+from backend.core.errors import LabelStudioError
 from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import (
@@ -18,6 +17,7 @@ from backend.label_studio.ml_backends import (
     register_backend,
     remove_backend,
 )
+from backend.transport.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
 
 UPLOAD_TIMEOUT_S = 60.0
 SLOWEST_UPLOAD_BYTES_S = 64 * 1024  # 0.5 Mbit/s; files take their time besides

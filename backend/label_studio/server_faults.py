@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from backend.errors import LabelStudioError
-from backend.fetching.addresses import ForbiddenAddressError
-from backend.fetching.transport import Answer, TransportError, on_one_line, without_secrets
+from backend.core.errors import LabelStudioError
+from backend.transport.addresses import ForbiddenAddressError
+from backend.transport.transport import Answer, TransportError, on_one_line, without_secrets
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import logging
 import re
 from collections.abc import Iterable
 
-from backend.errors import BackendError
-from backend.fetching.transport import on_one_line
+from backend.core.errors import BackendError
 from backend.monitoring.request_record import TASKS_NAMED, Fault, RequestRecord
 from backend.monitoring.step_times import STEPS, StepTimes
+from backend.transport.transport import on_one_line
 
 PATH_CHARACTERS = 100
 # Asked again and again by machines.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Self
 
-from backend.errors import BackendError
+from backend.core.errors import BackendError
 from backend.monitoring.step_times import StepTimes
 
 TASKS_NAMED = 5  # of a batch

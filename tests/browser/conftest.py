@@ -9,9 +9,9 @@ import requests
 from labeling_page import LabelingPage, log_in
 from playwright.sync_api import sync_playwright
 
-from backend.demo.child_process import free_port
-from backend.demo.label_studio_server import LabelStudioServer, install_label_studio
-from backend.demo.run import BackendServer
+from backend.commands.demo.child_process import free_port
+from backend.commands.demo.label_studio_server import LabelStudioServer, install_label_studio
+from backend.commands.demo.run import BackendServer
 from backend.label_studio.client import LabelStudio
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import expect
 
-from backend.bitmask import decode_bitmask
-from backend.brush import decode_brush
-from backend.polygons import polygons_mask
+from backend.codecs.bitmask import decode_bitmask
+from backend.codecs.brush import decode_brush
+from backend.codecs.polygons import polygons_mask
 
 CHANGE = 12  # grey levels; a mask is drawn with more
 DRAWN_WITHIN_S = 10.0

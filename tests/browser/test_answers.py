@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from labeling_page import regions_mask
 
-from backend.bitmask import decode_bitmask, encode_bitmask
+from backend.codecs.bitmask import decode_bitmask, encode_bitmask
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
-from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

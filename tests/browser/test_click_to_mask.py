@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from backend.brush import decode_brush
+from backend.codecs.brush import decode_brush
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
-from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -13,10 +13,10 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from backend.cli import main
+from backend.commands.prelabel.predictions import show_predictions
 from backend.datasets.coco_tasks import MODEL_VERSION
+from backend.images.samples import png_bytes
 from backend.label_studio.project_tasks import iterate_tasks
-from backend.prelabeling.predictions import show_predictions
-from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -8,15 +8,15 @@ import requests
 import yaml
 
 from backend import cli
-from backend.adoption.config_completion import complete_labeling_config
-from backend.adoption.keys import label_keys
-from backend.demo.child_process import free_port
-from backend.demo.run import BackendServer
-from backend.errors import LabelStudioError
+from backend.commands.connect.config_completion import complete_labeling_config
+from backend.commands.connect.keys import label_keys
+from backend.commands.demo.child_process import free_port
+from backend.commands.demo.run import BackendServer
+from backend.core.errors import LabelStudioError
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
 from backend.label_studio.ml_backends import list_backends
 from backend.label_studio.project_tasks import tasks_after
-from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

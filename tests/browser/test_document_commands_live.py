@@ -16,11 +16,11 @@ import pytest
 import requests
 from documents import FENCED, LIVE, ROOT, commands_like
 
-from backend.demo.child_process import free_port
+from backend.commands.demo.child_process import free_port
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import list_backends
-from backend.sample_pictures import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from backend.datasets.export_coco import ExportOptions, run_export
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
-from backend.sample_pictures import png_bytes
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -27,11 +27,11 @@ from playground_page import (
 from playwright.sync_api import Error, expect
 from pycocotools import mask as coco_masks
 
-from backend.brush import decode_brush
-from backend.demo.child_process import free_port
-from backend.demo.run import BackendServer
-from backend.page.run_lengths import decode_runs
-from backend.sample_pictures import png_bytes
+from backend.codecs.brush import decode_brush
+from backend.codecs.run_lengths import decode_runs
+from backend.commands.demo.child_process import free_port
+from backend.commands.demo.run import BackendServer
+from backend.images.samples import png_bytes
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser

@@ -8,11 +8,11 @@ from labeling_page import regions_mask
 from playwright.sync_api import expect
 
 from backend.cli import main
+from backend.images.samples import png_bytes
 from backend.label_studio import projects
 from backend.label_studio.project_tasks import EVERYTHING, iterate_tasks
-from backend.sample_pictures import png_bytes
-from mobilesam.prompt_sampling import bounding_box, intersection_over_union
 from mobilesam.scenes import generate_scene
+from mobilesam.training.prompt_sampling import bounding_box, intersection_over_union
 
 pytestmark = pytest.mark.browser
 

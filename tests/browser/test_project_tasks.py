@@ -2,10 +2,10 @@
 
 import pytest
 
-from backend.config_parsing import parse_labeling_config
-from backend.embeddings.upcoming_tasks import SEQUENTIAL
+from backend.embeddings.prefetch import SEQUENTIAL
 from backend.label_studio import projects
 from backend.label_studio.project_tasks import iterate_tasks, tasks_after
+from backend.labeling.parse_config import parse_labeling_config
 
 pytestmark = pytest.mark.browser
 

@@ -21,12 +21,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from werkzeug.serving import make_server
 
-from backend.app import create_app
-from backend.demo import label_studio_server
+from backend.commands.demo import label_studio_server
 from backend.monitoring.activity import Activity
-from backend.server import GRACEFUL_TIMEOUT_S
-from backend.settings import Settings
-from mobilesam.download import default_checkpoint_path
+from backend.service.app import create_app
+from backend.service.server import GRACEFUL_TIMEOUT_S
+from backend.settings.settings import Settings
+from mobilesam.weights.download import default_checkpoint_path
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

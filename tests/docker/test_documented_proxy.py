@@ -8,7 +8,7 @@ import pytest
 import requests
 from gateway import DEADLINE_S, Replica, running_nginx
 
-from backend.demo.child_process import free_port
+from backend.commands.demo.child_process import free_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
 

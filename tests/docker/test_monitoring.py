@@ -12,8 +12,8 @@ import yaml
 from clicks import click
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.app import create_app
-from backend.settings import Settings
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DASHBOARD = json.loads((DOCKER / "grafana-dashboard.json").read_text())

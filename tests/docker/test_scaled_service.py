@@ -10,9 +10,9 @@ import requests
 from gateway import Replica, running_nginx
 from test_docker_files import DOCKER, environment_example, filled_in, read_compose
 
-from backend.demo.child_process import free_port
-from backend.demo.label_studio_server import SETTINGS as LABEL_STUDIO_SETTINGS
-from backend.settings import Settings
+from backend.commands.demo.child_process import free_port
+from backend.commands.demo.label_studio_server import SETTINGS as LABEL_STUDIO_SETTINGS
+from backend.settings.settings import Settings
 
 CONFIG = (DOCKER / "nginx.conf").read_text()
 PREDICT_TIMEOUT_S = 100  # Label Studio's

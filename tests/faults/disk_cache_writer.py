@@ -29,7 +29,7 @@ def is_whole(name: str, entry: bytes) -> bool:
 
 def write_until_killed(folder: Path, max_bytes: int, seed: int) -> None:
     """Say "ready" and write; what each entry holds is decided by the seed."""
-    from backend.embeddings.disk_cache import DiskCache  # noqa: PLC0415 - found only once ROOT is in the path
+    from backend.embeddings.tiers.disk import DiskCache  # noqa: PLC0415 - found only once ROOT is in the path
 
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     cache = DiskCache(folder, max_bytes)

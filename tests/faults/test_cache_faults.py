@@ -14,8 +14,8 @@ from replica import Replica
 from tcp_proxy import TcpProxy
 from waiting import wait_until
 
-from backend.fetching.images import ImageLoader
-from backend.settings import Settings
+from backend.images.fetch import ImageLoader
+from backend.settings.settings import Settings
 from benchmarks.service_load import make_tasks
 
 SIZE_HW = (300, 400)
@@ -33,7 +33,7 @@ def replica(monkeypatch, demo_predictor, tasks):
     """Make services that share the model and count their encodes."""
     files = {f"{task.number}.jpg": task.file for task in tasks}
     monkeypatch.setattr(ImageLoader, "fetch", lambda _loader, uri, **_named: files[uri])
-    monkeypatch.setattr("backend.embeddings.redis_cache.LOOK_INTERVAL_S", 0.05)
+    monkeypatch.setattr("backend.embeddings.tiers.redis.LOOK_INTERVAL_S", 0.05)
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(
             closing(Replica(CountingPredictor(demo_predictor), Settings(**settings)))
@@ -233,7 +233,7 @@ def late(_server, proxy):
 @contextmanager
 def dripping(_server, proxy):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.embeddings.redis_cache.WHOLE_ANSWER_S", 0.5)
+        patch.setattr("backend.embeddings.tiers.redis.WHOLE_ANSWER_S", 0.5)
         proxy.drip()
         yield
         proxy.flow()

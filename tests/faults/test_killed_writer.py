@@ -11,7 +11,7 @@ import disk_cache_writer
 import pytest
 from disk_cache_writer import LARGEST_BYTES, NAMES, is_whole, value
 
-from backend.embeddings.disk_cache import DiskCache
+from backend.embeddings.tiers.disk import DiskCache
 
 ROOT = Path(__file__).parents[2]
 KILLS = 200

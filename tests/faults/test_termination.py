@@ -14,7 +14,7 @@ import pytest
 import requests
 from service_process import Annotators, running_service, seconds_to_exit
 
-from backend.embeddings.disk_cache import DiskCache
+from backend.embeddings.tiers.disk import DiskCache
 from benchmarks import service_load
 from benchmarks.process_watch import children
 from mobilesam.embedding_bytes import unpack_features

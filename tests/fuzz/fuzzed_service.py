@@ -11,11 +11,11 @@ import pytest
 from clicks import click
 from fake_model import FakePredictor, png
 
-from backend.app import create_app
-from backend.brush import decode_brush
-from backend.fetching.images import ImageLoader
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.codecs.brush import decode_brush
+from backend.images.fetch import ImageLoader
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 LONGEST_S = 20.0  # of one request; none takes a tenth of that on two busy cores

@@ -9,8 +9,8 @@ import schemathesis
 import yaml
 from recordings import recorded_requests, recording
 
-from backend import errors
-from backend.errors import BackendError, SettingsError
+from backend.core import errors
+from backend.core.errors import BackendError, SettingsError
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = yaml.safe_load((ROOT / "docs" / "openapi.yaml").read_text())

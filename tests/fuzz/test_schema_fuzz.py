@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from test_openapi import DOCUMENT
 
-from backend.config_parsing import LONGEST_CONFIG
 from backend.label_studio.projects import LABELING_CONFIG
+from backend.labeling.parse_config import LONGEST_CONFIG
 
 CHECKS = [
     not_a_server_error,

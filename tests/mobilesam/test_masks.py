@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from mobilesam import Masks
+from mobilesam.images.resize import to_image_masks, to_image_masks_on_device
 from mobilesam.masks import find_runs
-from mobilesam.resize import to_image_masks, to_image_masks_on_device
 from mobilesam.scenes import generate_scene
 
 

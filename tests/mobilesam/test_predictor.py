@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mobilesam import DeviceError, ImageError, Predictor, PromptError
-from mobilesam.evaluation import inner_point
-from mobilesam.prompt_sampling import bounding_box
+from mobilesam.evaluation.mean_iou import inner_point
 from mobilesam.scenes import generate_scene
+from mobilesam.training.prompt_sampling import bounding_box
 
 THREADS = 32
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mobilesam import SAM, PromptError
-from mobilesam.prompt_sampling import intersection_over_union
 from mobilesam.proposals import (
     LEAST_BOX_IOU,
     MAX_MASK_IOU,
@@ -17,6 +16,7 @@ from mobilesam.proposals import (
     suppress,
 )
 from mobilesam.scenes import generate_scene
+from mobilesam.training.prompt_sampling import intersection_over_union
 
 
 @dataclass

@@ -3,10 +3,10 @@
 import pytest
 from fake_model import FakePredictor, png
 
-from backend.app import create_app
-from backend.fetching.images import ImageLoader
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.images.fetch import ImageLoader
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from fake_model import FakePredictor
 from fake_project import FakeProject
 from werkzeug.serving import make_server
 
-from backend.app import create_app
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 NOWHERE = "http://127.0.0.1:9"  # refuses every connection
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"

@@ -11,7 +11,7 @@ from fake_model import png
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from backend.label_studio import projects
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 
 class FakeProject(FakeLabelStudio):

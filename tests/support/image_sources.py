@@ -5,10 +5,10 @@ from contextlib import suppress
 import pytest
 from fake_label_studio import FakeLabelStudio, Host
 
-from backend.fetching.addresses import parse_allowed_hosts
-from backend.fetching.images import ImageLoader
+from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
-from backend.settings import Settings
+from backend.settings.settings import Settings
+from backend.transport.addresses import parse_allowed_hosts
 
 IMAGE = b"the bytes of a picture"
 PROJECT = "1.1795350403"

@@ -3,9 +3,9 @@
 import pytest
 from recordings import recording
 
-from backend.config_parsing import parse_labeling_config
-from backend.errors import LabelingConfigError
-from backend.labeling_config import MaskControl
+from backend.core.errors import LabelingConfigError
+from backend.labeling.config import MaskControl
+from backend.labeling.parse_config import parse_labeling_config
 
 LABELS = '<Label value="Cat"/><Label value="Dog"/>'
 IMAGE = '<Image name="image" value="$image"/>'

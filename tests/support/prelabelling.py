@@ -1,6 +1,6 @@
 """Rectangles of a fake project's tasks, and runs of `prelabel` on them."""
 
-from backend.prelabeling.run import PrelabelOptions, run_prelabel
+from backend.commands.prelabel.run import PrelabelOptions, run_prelabel
 
 VERSION = "fake-1-prelabel-boxes"
 SIZE_HW = (40, 60)  # of the fake project's pictures

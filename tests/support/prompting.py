@@ -2,9 +2,9 @@
 
 from recordings import recording
 
-from backend.config_parsing import parse_labeling_config
-from backend.prompt_regions import read_prompts
-from backend.prompts import Point, Prompt, Rectangle
+from backend.labeling.parse_config import parse_labeling_config
+from backend.labeling.prompts import Point, Prompt, Rectangle
+from backend.labeling.read_prompts import read_prompts
 
 CONFIG = parse_labeling_config(
     """<View><Image name="image" value="$image"/><Image name="other" value="$other"/>

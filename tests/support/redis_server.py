@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import redis
 
-from backend.demo.child_process import free_port
+from backend.commands.demo.child_process import free_port
 
 PROGRAM = shutil.which("redis-server")
 FIRST_PORT = 16379

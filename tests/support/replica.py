@@ -1,9 +1,9 @@
 """A service without a server, one of several that share a cache."""
 
-from backend.app import create_app
-from backend.brush import decode_brush
+from backend.codecs.brush import decode_brush
 from backend.label_studio import projects
-from backend.segmenter import Segmenter
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
 from benchmarks.key_points import key_point
 
 SIZE_HW = (100, 200)

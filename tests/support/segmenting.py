@@ -5,9 +5,9 @@ import threading
 import pytest
 from fake_model import png
 
-from backend.fetching.images import ImageLoader
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.images.fetch import ImageLoader
+from backend.segmentation.segmenter import Segmenter
+from backend.settings.settings import Settings
 
 CONFIG = """
 <View>

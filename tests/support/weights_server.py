@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mobilesam.download import WeightsFile, download
 from mobilesam.errors import DownloadError
+from mobilesam.weights.download import WeightsFile, download
 
 PAYLOAD = hashlib.shake_256(b"weights").digest(300_000)
 SHA256 = hashlib.sha256(PAYLOAD).hexdigest()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
+from backend.core.errors import DatasetError
 from backend.datasets.coco_reader import read_coco
-from backend.errors import DatasetError
 
 IMAGE = {"id": 4, "file_name": "a.jpg", "height": 40, "width": 60}
 CATEGORY = {"id": 17, "name": "Cat", "supercategory": "animal"}

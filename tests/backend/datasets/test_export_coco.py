@@ -14,11 +14,11 @@ from pycocotools.coco import COCO
 from recordings import RECORDINGS, recording
 from torchvision.datasets import CocoDetection
 
-from backend.brush import encode_brush
 from backend.cli import main
+from backend.codecs.brush import encode_brush
 from backend.datasets import conversion
 from backend.datasets.image_files import ImageFiles
-from backend.fetching.images import ImageLoader
+from backend.images.fetch import ImageLoader
 
 RING = RECORDINGS / "export_ring.json"
 SIZE_HW = (40, 60)

@@ -6,11 +6,11 @@ import pytest
 from fake_model import png
 from PIL import Image
 
+from backend.core.errors import ImageUndecodableError, ImageUnreachableError
 from backend.datasets.image_files import FileNames, ImageFiles, TaskImage, Transfer
-from backend.errors import ImageUndecodableError, ImageUnreachableError
-from backend.fetching.images import ImageLoader
+from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 UPLOAD = "/data/upload/4/6540a205-cat.png"
 

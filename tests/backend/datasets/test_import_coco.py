@@ -10,10 +10,10 @@ from fake_model import png
 from pycocotools.coco import COCO
 from test_coco_reader import BOX, CATEGORY, IMAGE, SQUARE, compressed
 
-from backend.brush import decode_brush
 from backend.cli import main
-from backend.config_parsing import parse_labeling_config
+from backend.codecs.brush import decode_brush
 from backend.datasets.coco_tasks import make_labeling_config
+from backend.labeling.parse_config import parse_labeling_config
 
 COCO_SMALL = Path(__file__).parents[4] / "shared" / "data" / "coco_small"
 DOG = {"id": 3, "name": 'Dog & "Co" <1>', "supercategory": ""}

@@ -1,8 +1,8 @@
 import pytest
 from recordings import recording
 
+from backend.core.errors import RegionError
 from backend.datasets.labelled_regions import LabelledRegion, read_regions
-from backend.errors import RegionError
 
 RECTANGLE = {
     "id": "a",

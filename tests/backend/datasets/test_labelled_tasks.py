@@ -6,9 +6,9 @@ import pytest
 from fake_label_studio import Host, error
 from recordings import RECORDINGS
 
+from backend.core.errors import DatasetError, LabelStudioError
 from backend.datasets.labelled_regions import read_regions
 from backend.datasets.labelled_tasks import ExportFile, LabelledTask, ProjectTasks
-from backend.errors import DatasetError, LabelStudioError
 from backend.label_studio.client import LabelStudio
 
 PROJECT = (

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_masks
 from recordings import recording
 
-from backend.brush import encode_brush
+from backend.codecs.brush import encode_brush
+from backend.core.errors import MaskError, RegionError
 from backend.datasets.labelled_regions import read_regions
 from backend.datasets.region_shapes import key_point_xy, region_ring, region_rle, rings_rle
-from backend.errors import MaskError, RegionError
 
 SIZE_HW = (40, 60)
 

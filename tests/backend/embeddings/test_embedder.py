@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from backend.embeddings.cache import EmbeddingCache, EmbeddingKey
+from backend.core.workers import Urgency
 from backend.embeddings.embedder import MAX_GUESSES, Embedder
-from backend.embeddings.stored_embeddings import StoredEmbedding, StoredEmbeddings
-from backend.workers import Urgency
+from backend.embeddings.slow_tiers import StoredEmbedding, StoredEmbeddings
+from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
 
 DEADLINE_S = 10
 

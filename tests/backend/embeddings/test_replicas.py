@@ -9,8 +9,8 @@ from PIL import Image
 from replica import SIZE_HW, Replica
 from waiting import wait_until
 
-from backend.fetching.images import ImageLoader
-from backend.settings import Settings
+from backend.images.fetch import ImageLoader
+from backend.settings.settings import Settings
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_found_in_redis_is_put_onto_the_disk(replica, redis_process, tmp_path):
 def test_clicks_go_on_without_redis_and_share_again_when_it_is_back(
     replica, redis_process, monkeypatch
 ):
-    monkeypatch.setattr("backend.embeddings.redis_cache.LOOK_INTERVAL_S", 0.05)
+    monkeypatch.setattr("backend.embeddings.tiers.redis.LOOK_INTERVAL_S", 0.05)
     first, second = (replica(redis_url=redis_process.url) for _ in range(2))
     redis_process.kill()
     mask = first.click()

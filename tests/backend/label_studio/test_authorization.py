@@ -7,9 +7,9 @@ from contextlib import closing
 import pytest
 from fake_label_studio import PERSONAL, FakeLabelStudio, Host
 
-from backend.errors import LabelStudioError
-from backend.fetching.transport import Deadline
+from backend.core.errors import LabelStudioError
 from backend.label_studio.client import LabelStudio
+from backend.transport.transport import Deadline
 
 
 def access_token(label_studio, number=0):

@@ -7,7 +7,7 @@ import pytest
 from ending_connections import EndsKeptConnections
 from fake_label_studio import error
 
-from backend.errors import LabelStudioError, LabelStudioRefusalError
+from backend.core.errors import LabelStudioError, LabelStudioRefusalError
 from backend.label_studio.client import LabelStudio
 
 

@@ -4,7 +4,7 @@ import pytest
 from fake_label_studio import PERSONAL
 
 from backend.label_studio.connections import Connections
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 OURS, THEIRS = "http://ours.test:8080", "http://theirs.test"
 

@@ -6,7 +6,7 @@ import pytest
 from ending_connections import EndsKeptConnections
 from fake_label_studio import Host
 
-from backend.errors import LabelStudioError
+from backend.core.errors import LabelStudioError
 from backend.label_studio import ml_backends, projects
 from backend.label_studio.client import LabelStudio
 

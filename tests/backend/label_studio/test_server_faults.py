@@ -3,8 +3,8 @@
 import pytest
 from fake_label_studio import error, token
 
-from backend.fetching.transport import Answer
 from backend.label_studio.client import LabelStudio
+from backend.transport.transport import Answer
 
 
 @pytest.mark.parametrize(

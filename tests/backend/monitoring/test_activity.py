@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from clicks import click
 
-from backend.app import create_app
-from backend.errors import ImageUnreachableError
+from backend.core.errors import ImageUnreachableError
 from backend.monitoring.activity import CLICKS_KEPT, FAILURES_KEPT, Activity
 from backend.monitoring.request_record import Fault, RequestRecord
-from backend.settings import Settings
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 UNREACHABLE = ImageUnreachableError("no host", remedy="set it", reason="Image not reachable")
 

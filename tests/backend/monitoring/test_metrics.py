@@ -5,10 +5,10 @@ from clicks import click
 from fake_model import FakePredictor
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.app import create_app
-from backend.errors import ImageUnreachableError
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.core.errors import ImageUnreachableError
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 DEADLINE_S = 10
 

@@ -7,12 +7,12 @@ import pytest
 from clicks import click
 from waiting import wait_until
 
-from backend.app import create_app
-from backend.errors import ImageUnreachableError
+from backend.core.errors import ImageUnreachableError
 from backend.label_studio.projects import LABELING_CONFIG
 from backend.monitoring.request_record import current_record
-from backend.segmenter import Segmenter
-from backend.settings import Settings
+from backend.segmentation.segmenter import Segmenter
+from backend.service.app import create_app
+from backend.settings.settings import Settings
 
 DEADLINE_S = 10
 

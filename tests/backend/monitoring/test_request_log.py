@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import ImageError, ImageUnreachableError
+from backend.core.errors import ImageError, ImageUnreachableError
 from backend.monitoring.request_log import log_request, log_unprepared, logfmt
 from backend.monitoring.request_record import LONGEST_TEXT, Fault, RequestRecord, accepted_id
 

@@ -1,0 +1,1 @@
+"""Masks in the formats that Label Studio, COCO and the page store."""

@@ -1,0 +1,268 @@
+"""Masks to rings of points, as polygon regions and COCO hold them, and back.
+
+Points are x, y in pixels, on the corners of pixels: the one pixel of a 1 x 1 mask is the square
+(0, 0), (1, 0), (1, 1), (0, 1). Contours through the pixels' centres, as OpenCV gives them and
+Label Studio's own export writes them, lose half a pixel all around.
+
+Neither format knows holes. A hole is joined to the outside by a slit far narrower than a pixel,
+and pixels that only touch at a corner are as little apart.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from backend.core.errors import MaskShapeError, PolygonError
+
+# The width of a slit. pycocotools rounds to fifths of a pixel and does not see it; a pixel's corner
+# that is not on an edge is farther from it, if the edge is no longer than 10,000 pixels.
+SLIT_PX = 1e-4
+GRID_PX = 1e-8  # what coordinates are rounded to where a slit was cut
+NEEDLE_RAD = 0.01
+FAR_PX = 1e9  # farther than anything is apart
+
+# How a ring turns at a corner of the grid, by which of the four pixels around it are on the object
+# (1 upper left, 2 upper right, 4 lower left, 8 lower right): the sides that it runs on, right or
+# left and below or above (1 or -1), and whether it comes along the column. The object lies on the
+# right hand. Where two pixels only touch, each has a turn of its own: 6 and 9 have two.
+TURNS = np.zeros((16, 3), np.int64)
+TURNS[[1, 2, 4, 8]] = [(-1, -1, 1), (1, -1, 0), (-1, 1, 0), (1, 1, 1)]  # one pixel
+TURNS[[14, 13, 11, 7]] = [(-1, -1, 0), (1, -1, 1), (-1, 1, 1), (1, 1, 0)]  # all but one
+TURNS[[9, 6]] = TURNS[[1, 2]]
+SECOND_TURNS = np.zeros_like(TURNS)
+SECOND_TURNS[[9, 6]] = TURNS[[8, 4]]
+IS_TURN = TURNS[:, 0] != 0
+IS_TOUCH = SECOND_TURNS[:, 0] != 0
+IS_CONVEX = np.isin(np.arange(16), (1, 2, 4, 8, 9, 6))
+
+
+def mask_polygons(mask: NDArray[np.bool_], *, tolerance_px: float) -> list[NDArray[np.float64]]:
+    """Trace the parts of a mask, and leave out the points that hardly matter.
+
+    Args:
+        mask: (H, W), True on the object.
+        tolerance_px: how far the outline may move. With 0 the rings are the pixels' edges and fill
+            exactly the mask. Parts and holes that have no point deeper than this are left out,
+            except the largest part.
+
+    Returns:
+        A ring (N, 2) of x, y for each part, whose pixels share sides; the largest part first, the
+        first point not repeated at the end. No ring touches or crosses itself or another.
+
+    Raises:
+        MaskShapeError: the mask is not an (H, W) array of bool.
+    """
+    if mask.dtype != np.bool_ or mask.ndim != 2:
+        raise MaskShapeError(
+            f"a mask of {mask.dtype} and shape {mask.shape} is not an (H, W) array of bool",
+            remedy="give one, such as logits > 0",
+        )
+    if not mask.any():
+        return []
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    parts = _parts(mask[top : top + height, left : left + width])
+    if tolerance_px > 0:
+        parts = _simplified(parts, tolerance_px)
+    return [
+        shapely.get_coordinates(_opened(part).exterior)[:-1] + np.array([left, top])
+        for part in sorted(parts, key=lambda part: part.area, reverse=True)
+    ]
+
+
+def polygons_mask(
+    rings: Sequence[NDArray[np.float64]], size_hw: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Fill rings with pycocotools, as everybody who reads COCO does.
+
+    Args:
+        rings: (N, 2) each, of x, y in pixels; what lies outside the image is cut off.
+        size_hw: height and width of the mask.
+
+    Returns:
+        (H, W), True inside at least one ring.
+
+    Raises:
+        PolygonError: a ring has fewer than 3 points, or one that is infinite or farther off the
+            image than the image is large.
+    """
+    height, width = size_hw
+    for index, ring in enumerate(rings):
+        if ring.ndim != 2 or ring.shape[0] < 3 or ring.shape[1] != 2:
+            raise PolygonError(
+                f"polygon {index} has the shape {ring.shape}, not (3 or more, 2)",
+                remedy="give the x, y of at least three points",
+            )
+        # pycocotools steps along every edge, so one stray point could take all memory.
+        far = max(size_hw)
+        if not ((ring >= -far) & (ring <= (width + far, height + far))).all():
+            raise PolygonError(
+                f"polygon {index} has points far off the image of {width} x {height} pixels",
+                remedy="give x, y in pixels of the image as displayed",
+            )
+    if not rings:
+        return np.zeros(size_hw, np.bool_)
+    flat = [ring.ravel().tolist() for ring in rings]
+    run_lengths = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))
+    return coco_mask.decode(run_lengths).astype(np.bool_)
+
+
+class _Corners(NamedTuple):
+    """Where rings turn, in no order.
+
+    `xy` is (N, 2); `following` the number of the next corner along the ring; `pixels_yx` (N, 2) a
+    pixel of the object at the corner.
+    """
+
+    xy: NDArray[np.float64]
+    following: NDArray[np.int64]
+    pixels_yx: NDArray[np.int64]
+
+
+def _parts(mask: NDArray[np.bool_]) -> list[shapely.Polygon]:
+    """Make a polygon with holes of each set of pixels that share sides."""
+    corners = _corners(mask)
+    _, part_numbers = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    outlines: dict[int, NDArray[np.float64]] = {}
+    holes: dict[int, list[NDArray[np.float64]]] = {}
+    for ring in _rings(corners.following.tolist()):
+        part = int(part_numbers[tuple(corners.pixels_yx[ring[0]])])
+        xy = corners.xy[ring]
+        x, y = xy.T
+        if x @ np.roll(y, -1) > y @ np.roll(x, -1):  # clockwise on the screen
+            outlines[part] = xy
+        else:
+            holes.setdefault(part, []).append(xy)
+    return [shapely.Polygon(xy, holes.get(part)) for part, xy in outlines.items()]
+
+
+def _corners(mask: NDArray[np.bool_]) -> _Corners:
+    height, width = mask.shape
+    grid = np.zeros((height + 1, width + 1), np.uint8)
+    for bit, row, column in ((1, 1, 1), (2, 1, 0), (4, 0, 1), (8, 0, 0)):
+        grid[row : row + height, column : column + width] |= mask * np.uint8(bit)
+    kinds = grid.ravel()
+    once = np.flatnonzero(IS_TURN[kinds])
+    twice = once[IS_TOUCH[kinds[once]]]
+    places = np.concatenate([once, twice])
+    turns = np.concatenate([TURNS[kinds[once]], SECOND_TURNS[kinds[twice]]])
+    kinds = kinds[places]
+    sides, comes_along_column = turns[:, :2], turns[:, 2] == 1
+    x, y = places % (width + 1), places // (width + 1)
+
+    along_row = _neighbours(places * 2 + (sides[:, 0] > 0))
+    along_column = _neighbours((x * (height + 1) + y) * 2 + (sides[:, 1] > 0))
+    xy = np.stack([x, y], axis=1)
+    towards_pixel = np.where(IS_CONVEX[kinds, None], sides, -sides)
+    return _Corners(
+        xy=xy + IS_TOUCH[kinds, None] * towards_pixel * SLIT_PX,
+        following=np.where(comes_along_column, along_row, along_column),
+        pixels_yx=(xy + (towards_pixel - 1) // 2)[:, ::-1],
+    )
+
+
+def _neighbours(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pair the corners of each line: its edges run from every first to every second one."""
+    first, second = np.argsort(keys).reshape(-1, 2).T
+    neighbours = np.empty_like(keys)
+    neighbours[first], neighbours[second] = second, first
+    return neighbours
+
+
+def _rings(following: list[int]) -> list[list[int]]:
+    """Follow the corners around, ring by ring."""
+    rings = []
+    is_seen = bytearray(len(following))
+    for first in range(len(following)):
+        if is_seen[first]:
+            continue
+        ring = []
+        corner = first
+        while not is_seen[corner]:
+            is_seen[corner] = 1
+            ring.append(corner)
+            corner = following[corner]
+        rings.append(ring)
+    return rings
+
+
+def _simplified(parts: list[shapely.Polygon], tolerance_px: float) -> list[shapely.Polygon]:
+    """Leave out what is not deeper than the tolerance, and points within it of the new outline."""
+    deep = _deep(parts, tolerance_px)
+    rings = [ring for part in deep for ring in (part.exterior, *part.interiors)]
+    # All at once, so that none crosses another. As lines: of a ring, GEOS would take the first
+    # point too, and count from there, so that the outline would move by twice the tolerance.
+    lines = shapely.MultiLineString([shapely.LineString(ring.coords) for ring in rings])
+    simplified = iter(shapely.get_parts(lines.simplify(tolerance_px, preserve_topology=True)))
+    parts = [
+        shapely.Polygon(next(simplified), [next(simplified) for _ in part.interiors])
+        for part in deep
+    ]
+    # Chains of pixels that touch at corners are deep, and may be as thin as a slit now.
+    return _deep(parts, SLIT_PX)
+
+
+def _deep(parts: list[shapely.Polygon], depth_px: float) -> list[shapely.Polygon]:
+    """Leave out holes, and parts but the largest, that have no point deeper than this."""
+    largest = max(parts, key=lambda part: part.area)
+    deep = []
+    for part in parts:
+        holes = [hole for hole in part.interiors if _is_deep(shapely.Polygon(hole), depth_px)]
+        filled = shapely.Polygon(part.exterior, holes)
+        if part is largest or _is_deep(filled, depth_px):
+            deep.append(filled)
+    return deep
+
+
+def _is_deep(polygon: shapely.Polygon, depth_px: float) -> bool:
+    left, top, right, bottom = polygon.bounds
+    return min(right - left, bottom - top) > 2 * depth_px and not polygon.buffer(-depth_px).is_empty
+
+
+def _opened(part: shapely.Polygon) -> shapely.Polygon:
+    """Join all holes to the outside by slits between points that are there already.
+
+    Between others, pycocotools would round the edges that a slit divides differently.
+    """
+    if not part.interiors:
+        return part
+    rings = [part.exterior, *part.interiors]
+    outlines = [shapely.get_coordinates(ring)[:-1] for ring in rings]
+    points = np.concatenate(outlines)
+    ring_numbers = np.repeat(np.arange(len(rings)), [len(xy) for xy in outlines])
+    is_needle = np.concatenate([_angles_rad(xy) < NEEDLE_RAD for xy in outlines])
+
+    # Every hole sees another ring along an edge of the triangles.
+    numbers = {tuple(xy): number for number, xy in enumerate(points.tolist())}
+    triangles = shapely.get_coordinates(shapely.constrained_delaunay_triangles(part))
+    corners = np.array([numbers[tuple(xy)] for xy in triangles.tolist()]).reshape(-1, 4)
+    edges = np.concatenate([corners[:, side : side + 2] for side in range(3)])  # (E, 2)
+    lengths_px = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+    # At a needle's tip, a slit would open the hole by less than arithmetic can hold.
+    lengths_px += is_needle[edges].any(axis=1) * FAR_PX
+
+    joins = ring_numbers[edges]
+    is_joined = np.zeros(len(rings), np.bool_)
+    is_joined[0] = True
+    slits = []
+    for _hole in part.interiors:
+        leads_on = is_joined[joins[:, 0]] != is_joined[joins[:, 1]]
+        shortest = int(np.where(leads_on, lengths_px, np.inf).argmin())
+        is_joined[joins[shortest]] = True
+        slits.append(shapely.LineString(points[edges[shortest]]))
+    # A square end reaches into the hole, whichever way the slit meets it. On the grid, no point is
+    # so close to an edge that arithmetic, such as making percent, could bring it over.
+    cuts = shapely.union_all(shapely.buffer(slits, SLIT_PX / 2, cap_style="square"))
+    pieces = shapely.get_parts(part.difference(cuts, grid_size=GRID_PX))
+    return max(pieces, key=lambda piece: piece.area)  # the slits make no circle: there is only one
+
+
+def _angles_rad(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between the two edges at each point of a ring: (N,), 0 where it turns right back."""
+    to_last, to_next = np.roll(xy, 1, axis=0) - xy, np.roll(xy, -1, axis=0) - xy
+    sine = to_last[:, 0] * to_next[:, 1] - to_last[:, 1] * to_next[:, 0]
+    return np.arctan2(np.abs(sine), (to_last * to_next).sum(axis=1))

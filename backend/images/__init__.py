@@ -1,0 +1,1 @@
+"""From a task's image address to pixels."""

@@ -1,0 +1,1 @@
+"""Labeling configs, and the regions that come and go under them."""

@@ -1,0 +1,206 @@
+"""The HTTP side: Label Studio's ML backend protocol, routes of a few lines.
+
+Source: what Label Studio 1.23 sends and expects, recorded in tests/golden/label_studio.
+"""
+
+import base64
+import hmac
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from flask import Flask, Response, current_app, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from backend.core.errors import RequestError, RequestTooLargeError, UnauthorizedError
+from backend.monitoring.activity import Activity
+from backend.monitoring.metrics import CONTENT_TYPE
+from backend.monitoring.recording import record_requests
+from backend.segmentation.segmenter import Segmenter
+from backend.service.json_answers import FastJson, answer_errors
+from backend.service.page.playground_routes import playground_blueprint
+from backend.service.page.routes import page_blueprint
+from backend.service.request_body import BodyRequest, without_run_lengths
+from backend.settings.settings import MEGABYTE, Settings
+
+# Of what is remembered of a project, or stands in keys.
+MAX_CHARACTERS = {"project": 100, "hostname": 2000, "access_token": 10_000}
+
+
+def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
+    """Build the service.
+
+    Args:
+        settings: read from the environment if not given.
+        segmenter: what answers the clicks; loaded from the settings, which takes seconds, if not
+            given.
+
+    Raises:
+        SettingsError: a setting is wrong.
+        MobileSamError: the weights or the device cannot be used.
+    """
+    settings = settings or Settings.from_environment()
+    segmenter = segmenter or Segmenter.from_settings(settings)
+    app = Flask("backend", static_folder=None)
+    app.json = FastJson(app)
+    app.request_class = BodyRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
+    record_requests(app, segmenter.activity)
+    _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
+    app.register_blueprint(page_blueprint(segmenter, settings))
+    app.register_blueprint(playground_blueprint(segmenter, settings))
+    _add_monitoring(app, segmenter.activity)
+    if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
+        app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
+    answer_errors(app)
+    return app
+
+
+def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> None:
+    @app.get("/health")
+    def health() -> Response:
+        return jsonify(status="UP", **segmenter.describe())
+
+    @app.post("/setup")
+    def setup() -> Response:
+        body = _json_object()
+        segmenter.set_up(
+            project=_text(body, "project"),
+            label_config=_text(body, "schema"),
+            hostname=_optional_text(body, "hostname"),
+            access_token=_optional_text(body, "access_token"),
+            sender=None if asks_password else request.remote_addr or "",
+        )
+        return jsonify(model_version=segmenter.model_version)
+
+    @app.post("/predict")
+    def predict() -> Response:
+        body = _json_object()
+        tasks = body.get("tasks")
+        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+            raise _wrong_field("tasks", "not a list of tasks")
+        results = segmenter.predict(
+            tasks=tasks,
+            project=_optional_text(body, "project") or "",
+            label_config=_text(body, "label_config"),
+            context=_context(body),
+        )
+        return jsonify(results=results)
+
+    @app.post("/webhook")
+    def webhook() -> Response:
+        # Label Studio sends every event of the project and waits a second for an answer. The model
+        # does not learn from annotations, so there is nothing to do with them.
+        _json_object()
+        return jsonify(status="ok", job=None)
+
+    @app.post("/train")
+    def train() -> Response:
+        return jsonify(
+            status="ok", job=None, message="MobileSAM is used as it is, not trained here"
+        )
+
+    @app.route("/versions", methods=["GET", "POST"])
+    def versions() -> Response:
+        return jsonify(versions=[segmenter.model_version])
+
+
+def _add_monitoring(app: Flask, activity: Activity) -> None:
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(activity.metrics.exposition(), content_type=CONTENT_TYPE)
+
+    @app.get("/activity")
+    def recent() -> Response:
+        return jsonify(activity.recent())
+
+
+# Reading requests
+
+
+def _json_object() -> dict[str, Any]:
+    body: Any = None
+    content = b""
+    try:
+        content = request.get_data(cache=False)
+        length = len(content)
+    except RequestEntityTooLarge:
+        length = request.max_content_length or 0
+    # A body that did not say how long it is ends at the bound, as if it were complete.
+    if length == request.max_content_length:
+        raise RequestTooLargeError(
+            f"the request has more than {length // MEGABYTE} MB",
+            remedy="send less at once, or raise MOBILESAM_MAX_REQUEST_MB",
+            reason=f"Request too large: more than {length // MEGABYTE} MB",
+        )
+    with suppress(ValueError):  # whatever the Content-Type says
+        body = current_app.json.loads(without_run_lengths(content))
+    if not isinstance(body, dict):
+        raise RequestError(
+            "the request's body is not a JSON object",
+            remedy="send what Label Studio sends to an ML backend",
+            reason="Body is not a JSON object",
+        )
+    return body
+
+
+def _optional_text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise _wrong_field(name, f"of type {type(value).__name__}, not text")
+    longest = MAX_CHARACTERS.get(name)
+    if value is not None and longest is not None and len(value) > longest:
+        raise _wrong_field(name, f"of {len(value)} characters, more than {longest}")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = _optional_text(body, name)
+    if value is None:
+        raise _wrong_field(name, "missing")
+    return value
+
+
+def _wrong_field(name: str, fault: str) -> RequestError:
+    return RequestError(
+        f"the body's {name!r} is {fault}",
+        remedy="send what Label Studio sends to an ML backend",
+        reason=f"Body's {name!r} is {fault}",
+    )
+
+
+def _context(body: dict[str, Any]) -> list[Any] | None:
+    """Return the prompts of an interactive call, or None: a batch, or a task was opened."""
+    params = body.get("params")
+    context = params.get("context") if isinstance(params, dict) else params  # no dict: refused
+    if context is None:
+        return None
+    regions = context.get("result") if isinstance(context, dict) else None
+    if not isinstance(regions, list):
+        raise _wrong_field("params.context", "not {'result': [regions]}")
+    return regions
+
+
+def _authentication(user: str, password: str) -> Callable[[], None]:
+    pair = f"{user}:{password}"
+    # Label Studio sends the characters of Western Europe in Latin-1, most other clients in UTF-8.
+    expected = [pair.encode()]
+    with suppress(UnicodeEncodeError):
+        expected.append(pair.encode("latin-1"))
+
+    def check() -> None:
+        if request.path == "/health":
+            return
+        scheme, _, code = request.headers.get("Authorization", "").partition(" ")
+        try:
+            sent = base64.b64decode(code.strip(), validate=True)
+        except ValueError:
+            sent = b""
+        matches = [hmac.compare_digest(sent, known) for known in expected]
+        if scheme.lower() != "basic" or not any(matches):
+            raise UnauthorizedError(
+                "user name and password of BASIC_AUTH_USER and BASIC_AUTH_PASS were not sent",
+                remedy="choose Basic Authentication for the backend in Label Studio's settings",
+            )
+
+    return check

@@ -1,0 +1,207 @@
+"""What runs the model: the seam between `Predictor` and torch or OpenVINO, and the choice."""
+
+import copy
+import functools
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mobilesam.errors import DeviceError, RuntimeChoiceError
+from mobilesam.model.mobile_sam import MobileSAM
+from mobilesam.model.prompt_encoder import POSITIVE
+from mobilesam.runtimes.oom_fallback import SpillingRuntime
+from mobilesam.runtimes.torch_runtime import TorchRuntime
+
+RUNTIMES = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "float32", "float16")
+
+log = logging.getLogger(__name__)
+
+
+class Runtime(Protocol):
+    """A model that is ready to run. Any number of threads may call it.
+
+    Attributes:
+        name: "torch" or "openvino".
+        precision: of the encoder: "float32", "bfloat16" or "float16".
+        device: where it runs, and where its embeddings are.
+        batch_size: how many images `encode` should be given at once where there are many.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - the class describes it
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Embed B images, (H, W, 3) uint8 RGB of any sizes -> (B, C, G, G)."""
+
+    def decode(
+        self,
+        features: Tensor,
+        points_xy: NDArray[np.float64],
+        point_kinds: list[int],
+        mask_logits: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one prompt.
+
+        Args:
+            features: (1, C, G, G) of any runtime's `encode`, of any float type.
+            points_xy: (N, 2) pixels of the model input.
+            point_kinds: N constants of `prompt_encoder`.
+            mask_logits: (1, 4G, 4G) float32 of an earlier answer, or None.
+
+        Returns:
+            logits (4, 4G, 4G) and predicted IoU (4,), float32.
+        """
+
+
+def open_runtime(
+    model: MobileSAM, weights_sha256: str, *, device: str, runtime: str, precision: str
+) -> Runtime:
+    """Bring a model to where it runs.
+
+    Args:
+        model: on the CPU, its norms fused. It is the runtime's from now on.
+        weights_sha256: of the file that it came from.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        runtime: "torch", "openvino" (CPU only), or "auto": torch on CUDA, else OpenVINO, or torch
+            where OpenVINO cannot be used.
+        precision: "auto", the fastest that gives as good masks, "float32", or "float16" (torch
+            only; on a CPU it is slow, and shows what a GPU's arithmetic does to masks).
+
+    Raises:
+        DeviceError: the device does not exist here, is full, or the runtime cannot use it.
+        RuntimeChoiceError: no runtime or precision has that name, or it cannot be used here.
+    """
+    if runtime not in RUNTIMES:
+        raise RuntimeChoiceError(f"{runtime!r} is no runtime; use {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise RuntimeChoiceError(f"{precision!r} is no precision; use {', '.join(PRECISIONS)}")
+    place = find_device("cpu" if runtime == "openvino" and device == "auto" else device)
+    if runtime == "openvino" and place.type != "cpu":
+        raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
+    if place.type != "cpu":
+        return _open_gpu(model, weights_sha256, place, precision)
+    if precision == "float16" and runtime != "torch":
+        raise RuntimeChoiceError(
+            "only torch computes in float16; use the runtime torch or precision auto"
+        )
+    if runtime == "torch":
+        return TorchRuntime(model, place, precision)
+    try:
+        # Here, because OpenVINO has no build for some systems, and there it must not be missed.
+        from mobilesam.runtimes.openvino_runtime import OpenVinoRuntime  # noqa: PLC0415
+
+        return OpenVinoRuntime(model, weights_sha256, precision)
+    except Exception as error:  # OpenVINO's errors have no base of their own
+        if runtime == "openvino":
+            raise RuntimeChoiceError(
+                f"openvino cannot be used here: {error}; use the runtime torch"
+            ) from error
+        log.warning("torch runs the model, slower than OpenVINO, which cannot: %s", error)
+        return TorchRuntime(model, place, precision)
+
+
+def _open_gpu(
+    model: MobileSAM, weights_sha256: str, device: torch.device, precision: str
+) -> Runtime:
+    spare = copy.deepcopy(model)  # 40 MB, on the CPU
+    open_cpu = functools.partial(
+        open_runtime,
+        spare,
+        weights_sha256,
+        device="cpu",
+        runtime="auto",
+        precision="auto" if precision == "float16" else precision,
+    )
+    try:
+        gpu = SpillingRuntime(TorchRuntime(model, device, precision), open_cpu)
+        if gpu.precision == "float16" and not _has_finite_answers(gpu):
+            log.warning("float16 cannot hold what these weights compute; the GPU uses float32")
+            again = TorchRuntime(copy.deepcopy(spare), device, "float32")
+            gpu = SpillingRuntime(again, open_cpu)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the model does not fit into the memory of {device}: {error}; end what else uses it, "
+            "or use cpu"
+        ) from error
+    return gpu
+
+
+def _has_finite_answers(runtime: Runtime) -> bool:
+    """Whether an image and a click give numbers; what is beyond 65,504 is none in float16."""
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    features = runtime.encode([noise])
+    logits, _ = runtime.decode(features, np.full((1, 2), 100.0), [POSITIVE], None)
+    return bool(features.isfinite().all() and logits.isfinite().all())
+
+
+def explain_choice(opened: Runtime, *, device: str, runtime: str, precision: str) -> str:
+    """Say why it is this device, runtime and precision, in words for whoever runs it.
+
+    Args:
+        opened: what `open_runtime` returned.
+        device: as for `open_runtime`, as are the others.
+        runtime: likewise.
+        precision: likewise.
+    """
+    is_cpu = opened.device.type == "cpu"
+    if device != "auto":
+        place = f"{opened.device} was asked for"
+    elif runtime == "openvino":
+        place = "OpenVINO runs on the CPU"
+    else:
+        place = "no CUDA device is there" if is_cpu else "a CUDA device is there"
+    if runtime != "auto":
+        program = f"{runtime} was asked for"
+    elif not is_cpu:
+        program = "torch runs on CUDA"
+    elif opened.name == "openvino":
+        program = "OpenVINO is the fastest on a CPU"
+    else:
+        program = "OpenVINO cannot be used here, see the log"
+    numbers = {
+        "bfloat16": "the processor computes in bfloat16",
+        "float16": "float16 is the fastest on CUDA",
+        "float32": "the processor has no bfloat16 that OpenVINO could use",
+    }[opened.precision]
+    if precision != "auto" and precision == opened.precision:
+        numbers = f"{precision} was asked for"
+    elif is_cpu and opened.name == "torch":
+        numbers = "torch computes in float32 on a CPU"
+    elif opened.precision == "float32" and not is_cpu:
+        numbers = "float16 cannot hold what these weights compute"
+    return f"{place}; {program}; {numbers}"
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is CUDA where there is one.
+
+    Raises:
+        DeviceError: it does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
+            )
+    return device

@@ -1,0 +1,70 @@
+import pytest
+
+from backend.commands.prelabel.coco_boxes import CocoBoxes, coco_prompts
+from backend.core.errors import DatasetError
+from backend.datasets.coco_reader import CocoAnnotation, CocoFile, CocoImage
+from backend.datasets.image_files import TaskImage
+
+SIZE_HW = (100, 200)
+
+
+def boxes(*names):
+    return CocoBoxes(CocoFile([], [CocoImage(name, SIZE_HW, None) for name in names], []))
+
+
+def found(coco, uri, file_name=None):
+    image = coco.find(TaskImage(1, uri, file_name=file_name))
+    return None if image is None else image.file_name
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        pytest.param("http://host/x/val/1.jpg?sig=a", "val/1.jpg", id="url-with-folders"),
+        pytest.param("s3://bucket/train/1.jpg", "train/1.jpg", id="cloud"),
+        pytest.param("/data/local-files/?d=set/val/1.jpg", "val/1.jpg", id="local-file"),
+        pytest.param("/data/upload/7/0123abcd-2.jpg", "val/2.jpg", id="upload-without-folders"),
+        pytest.param("http://host/a%20b.jpg", "a b.jpg", id="escaped"),
+        pytest.param("http://host/3.jpg", None, id="not-there"),
+    ],
+)
+def test_image_of_a_task_is_found_by_its_name(uri, expected):
+    coco = boxes("val/1.jpg", "train/1.jpg", "val/2.jpg", "a b.jpg")
+    assert found(coco, uri) == expected
+
+
+def test_name_that_an_image_was_imported_with_comes_first():
+    coco = boxes("val/1.jpg", "train/1.jpg")
+    assert found(coco, "/data/upload/7/0123abcd-1.jpg", "train/1.jpg") == "train/1.jpg"
+
+
+def test_name_without_folders_that_several_images_have_is_told():
+    with pytest.raises(DatasetError, match="as several images of the COCO file are"):
+        found(boxes("val/1.jpg", "train/1.jpg"), "http://host/1.jpg")
+
+
+def test_images_that_no_task_shows_are_known():
+    coco = boxes("1.jpg", "2.jpg")
+    found(coco, "http://host/2.jpg")
+    assert coco.unfound == ["1.jpg"]
+
+
+def test_each_box_is_a_prompt_and_crowds_are_not():
+    def annotation(number, bbox, *, is_crowd=False):
+        return CocoAnnotation(number, "Cat", bbox, [], None, is_crowd, None)
+
+    image = CocoImage(
+        "1.jpg",
+        SIZE_HW,
+        None,
+        [
+            annotation(1, (20.0, 10.0, 50.0, 30.0)),
+            annotation(2, (0.0, 0.0, 9.0, 9.0), is_crowd=True),
+            annotation(3, (0.0, 0.0, 0.0, 9.0)),
+        ],
+    )
+    prompt, fault = coco_prompts(image, "image", 1)
+    assert (prompt.to_name, prompt.item_index, prompt.labels) == ("image", 1, ("Cat",))
+    assert prompt.box_xyxy_px(SIZE_HW) == pytest.approx((20, 10, 70, 40))
+    assert prompt.box_xyxy_px((200, 400)) == pytest.approx((40, 20, 140, 80))
+    assert "annotation 3 of '1.jpg' has a box without an area" in str(fault)
