@@ -25,7 +25,6 @@ MODEL = "tests/mobilesam/test_main.py::test_"
 BENCH = "tests/benchmarks/test_bench_"
 RUN = {
     **{pattern: f"{LIVE_TESTS}{name}" for name, pattern in LIVE.items()},
-    r"python -m backend demo": "tests/browser/test_demo.py::test_demo_starts",
     r"python -m mobilesam evaluate .+--everything": MODEL + "evaluate_everything_says",
     r"python -m mobilesam evaluate .+": MODEL + "evaluate_prints_the_same_numbers_twice",
     r"python -m mobilesam clicks .+": MODEL + "clicks_prints_the_same_table_twice",
