@@ -26,8 +26,8 @@ from mobilesam import Embedding, Predictor
 from mobilesam.evaluation.mean_iou import coco_examples, held_out_scenes
 from mobilesam.images.banded_resize import resize_bilinear
 from mobilesam.images.resize import resized_hw
+from mobilesam.mask_geometry import bounding_box, central_point, intersection_over_union
 from mobilesam.model.mobile_sam import SIZES
-from mobilesam.training.prompt_sampling import bounding_box, central_point, intersection_over_union
 
 TIMED_SIZES_WH = [(2048, 1536), (4000, 3000), (6000, 4000)]
 QUALITY = 92

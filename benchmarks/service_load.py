@@ -32,8 +32,8 @@ from backend.images.decode import decode_image
 from backend.label_studio import projects
 from benchmarks.key_points import key_point
 from mobilesam import Predictor
+from mobilesam.mask_geometry import central_point, intersection_over_union
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import central_point, intersection_over_union
 
 START_TIMEOUT_S = 300
 FIRST_PORT = 19090

@@ -20,8 +20,9 @@ from backend.images.decode import decode_image
 from benchmarks.key_points import key_point
 from benchmarks.service_load import FIRST_SEED, RIGHT_IOU
 from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
+from mobilesam.mask_geometry import central_point, intersection_over_union
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import central_point, intersection_over_union, loose_box
+from mobilesam.training.prompt_sampling import loose_box
 
 SIDES_PX = (48, 1400)  # of the images, shortest and longest
 OBJECTS = 3  # of an image that are prompted for

@@ -10,7 +10,8 @@ from mobilesam.errors import (
     PromptError,
     RuntimeChoiceError,
 )
-from mobilesam.masks import MaskRuns, Masks
+from mobilesam.mask_runs import MaskRuns
+from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
 from mobilesam.refining import Logits, LogitsMemory, ObjectPrompt, predict_refined
 from mobilesam.sam import SAM, Result

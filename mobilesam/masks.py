@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,23 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilesam.images.resize import to_image_masks, to_image_masks_on_device
-
-
-class MaskRuns(NamedTuple):
-    """A mask as runs of equal pixels, row by row: kilobytes where the mask has megabytes.
-
-    `edges` is (N + 1,) int32: the first pixel of each run, and the number of all pixels.
-    `begins_true` says whether the first run is on the object; after that they take turns.
-    `size_hw` is the mask's height and width in pixels.
-    """
-
-    edges: NDArray[np.int32]
-    begins_true: bool
-    size_hw: tuple[int, int]
-
-    def any(self) -> bool:
-        """Say whether a pixel is on the object."""
-        return self.begins_true or self.edges.size > 2
+from mobilesam.mask_runs import MaskRuns
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mobilesam.errors import PromptError
 from mobilesam.images.resize import LOGITS_SIZE, resized_hw
+from mobilesam.mask_geometry import bounding_box
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
-from mobilesam.training.prompt_sampling import bounding_box
 
 POINTS_PER_SIDE = 16
 MOST_POINTS_PER_SIDE = 64

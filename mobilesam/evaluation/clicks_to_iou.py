@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobilesam.evaluation.mean_iou import Example
+from mobilesam.mask_geometry import intersection_over_union
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
 from mobilesam.refining import Logits, ObjectPrompt, rounded_logits
-from mobilesam.training.prompt_sampling import intersection_over_union
 
 GOOD_IOU = (0.85, 0.90)  # masks that annotators leave as they are
 WORSE = 0.05  # a click that costs more IoU than this made the mask jump

@@ -16,17 +16,13 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
 from mobilesam.errors import ImageError
+from mobilesam.mask_geometry import bounding_box, central_point, intersection_over_union
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
 from mobilesam.refining import ObjectPrompt, predict_refined
 from mobilesam.sam import load_image
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import (
-    bounding_box,
-    central_point,
-    intersection_over_union,
-    random_point,
-)
+from mobilesam.training.prompt_sampling import random_point
 from mobilesam.training.scene_pool import FIRST_HELD_OUT_SEED
 
 Segmentation = list[list[float]] | dict[str, Any]  # polygons, or RLE

@@ -11,8 +11,8 @@ from backend.cli import main
 from backend.images.samples import png_bytes
 from backend.label_studio import projects
 from backend.label_studio.project_tasks import EVERYTHING, iterate_tasks
+from mobilesam.mask_geometry import bounding_box, intersection_over_union
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import bounding_box, intersection_over_union
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mobilesam import Embedding, EmbeddingBytesError
 from mobilesam.embedding_bytes import MAGIC, pack_features, unpack_features
 from mobilesam.evaluation.mean_iou import coco_examples, held_out_scenes
-from mobilesam.training.prompt_sampling import bounding_box, central_point, intersection_over_union
+from mobilesam.mask_geometry import bounding_box, central_point, intersection_over_union
 
 COCO = Path(__file__).parents[3] / "shared" / "data" / "coco_small"
 FEATURES = torch.linspace(-3, 3, 2 * 4 * 4).reshape(1, 2, 4, 4)

@@ -8,8 +8,8 @@ import torch
 
 from mobilesam import DeviceError, ImageError, Predictor, PromptError
 from mobilesam.evaluation.mean_iou import inner_point
+from mobilesam.mask_geometry import bounding_box
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import bounding_box
 
 THREADS = 32
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mobilesam import SAM, PromptError
+from mobilesam.mask_geometry import intersection_over_union
 from mobilesam.proposals import (
     LEAST_BOX_IOU,
     MAX_MASK_IOU,
@@ -16,7 +17,6 @@ from mobilesam.proposals import (
     suppress,
 )
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import intersection_over_union
 
 
 @dataclass

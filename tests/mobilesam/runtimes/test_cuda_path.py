@@ -11,11 +11,11 @@ from played_gpu import CUDA
 
 from mobilesam import Embedding, ObjectPrompt, Predictor, predict_refined
 from mobilesam.images.resize import LARGEST_SHRINK
+from mobilesam.mask_geometry import intersection_over_union
 from mobilesam.runtimes import cuda_graph
 from mobilesam.runtimes.cuda_graph import captured
 from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import intersection_over_union
 from mobilesam.weights.checkpoint import load_model
 
 CLICK = {"points_xy": [[150, 100]], "point_labels": [1]}

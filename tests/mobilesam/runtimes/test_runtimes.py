@@ -21,13 +21,13 @@ from mobilesam.images.resize import (
     to_model_input,
     to_model_input_on_device,
 )
+from mobilesam.mask_geometry import intersection_over_union
 from mobilesam.runtimes import openvino_runtime
 from mobilesam.runtimes.choice import explain_choice
 from mobilesam.runtimes.cuda_graph import captured
 from mobilesam.runtimes.fixed_shape_decoder import ABSENT, PROMPT_TOKENS, pad
 from mobilesam.runtimes.openvino_graphs import KEPT, PART_IS_LEFT_AFTER_S, load_graphs
 from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import intersection_over_union
 from mobilesam.weights.checkpoint import find_checkpoint, load_model
 
 STATISTICS = pixel_statistics(torch.device("cpu"))

@@ -1,0 +1,23 @@
+"""A mask as run lengths."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class MaskRuns(NamedTuple):
+    """A mask as runs of equal pixels, row by row: kilobytes where the mask has megabytes.
+
+    `edges` is (N + 1,) int32: the first pixel of each run, and the number of all pixels.
+    `begins_true` says whether the first run is on the object; after that they take turns.
+    `size_hw` is the mask's height and width in pixels.
+    """
+
+    edges: NDArray[np.int32]
+    begins_true: bool
+    size_hw: tuple[int, int]
+
+    def any(self) -> bool:
+        """Say whether a pixel is on the object."""
+        return self.begins_true or self.edges.size > 2
