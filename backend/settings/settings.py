@@ -20,12 +20,9 @@ from backend.settings.values import (
     whole_number,
 )
 from backend.transport.addresses import AllowedHost, parse_allowed_hosts
+from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 
 MEGABYTE = 2**20  # what MB means in every setting
-# As mobilesam.runtimes.choice has them; importing that takes torch along, and `--help` need not
-# wait for it.
-RUNTIMES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "float32")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -98,7 +95,7 @@ class Settings:
         "MOBILESAM_PRECISION",
         "auto",
         one_of(*PRECISIONS),
-        "auto or float32; auto is the fastest that gives as good masks",
+        "auto, float32 or float16 (torch only); auto is the fastest that gives as good masks",
     )
     cache_mb: int = _variable(
         "MOBILESAM_CACHE_MB",

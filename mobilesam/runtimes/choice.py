@@ -15,10 +15,8 @@ from mobilesam.errors import DeviceError, RuntimeChoiceError
 from mobilesam.model.mobile_sam import MobileSAM
 from mobilesam.model.prompt_encoder import POSITIVE
 from mobilesam.runtimes.oom_fallback import SpillingRuntime
+from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 from mobilesam.runtimes.torch_runtime import TorchRuntime
-
-RUNTIMES = ("auto", "torch", "openvino")
-PRECISIONS = ("auto", "float32", "float16")
 
 log = logging.getLogger(__name__)
 

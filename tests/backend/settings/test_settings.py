@@ -6,15 +6,15 @@ import pytest
 from backend.commands.demo.run import BackendServer
 from backend.core.errors import SettingsError
 from backend.service import server
-from backend.settings.settings import PRECISIONS, RUNTIMES, Settings
+from backend.settings.settings import Settings
 from backend.transport.addresses import parse_allowed_hosts
-from mobilesam.runtimes import choice
+from mobilesam.runtimes.options import PRECISIONS
 
 
-def test_runtimes_and_precisions_are_the_model_s():
-    assert RUNTIMES == choice.RUNTIMES
-    # float16 is what auto takes on a GPU; on a CPU it is for comparisons only.
-    assert set(PRECISIONS) == set(choice.PRECISIONS) - {"float16"}
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_of_the_model_can_be_set(precision):
+    settings = Settings.from_environment({"MOBILESAM_PRECISION": precision.upper()})
+    assert settings.precision == precision
 
 
 def test_settings_have_defaults_for_everything():
