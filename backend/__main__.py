@@ -1,8 +1,17 @@
+"""`python -m backend`, and `mobilesam-backend` where it is installed."""
+
 import sys
 
-try:
-    from backend.cli import main  # takes seconds, in which Ctrl-C must not look like a crash
 
-    sys.exit(main())
-except KeyboardInterrupt:
-    sys.exit(130)
+def run() -> int:
+    """Run the command line and return its exit status; Ctrl-C is no crash, nor while it starts."""
+    try:
+        from backend.cli import main  # noqa: PLC0415 - takes a while, in which Ctrl-C may come
+
+        return main()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -7,8 +7,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import mobilesam
 from backend.core.errors import BackendError, SettingsError
 from backend.settings.settings import Settings
 
@@ -73,7 +75,10 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status; errors go to stderr without a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="python -m backend", description=__doc__)
+    installed = Path(sys.argv[0]).name == "mobilesam-backend"
+    program = "mobilesam-backend" if installed else "python -m backend"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
+    parser.add_argument("--version", action="version", version=f"{program} {mobilesam.__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="command", dest="command")
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(name, help=command.help, description=command.help)

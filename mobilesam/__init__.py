@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from mobilesam.refining import Logits, LogitsMemory, ObjectPrompt, predict_refined
     from mobilesam.sam import SAM, Result
 
+__version__ = "0.1.0"  # of the whole product; pyproject.toml reads it here
+
 __all__ = [
     "SAM",
     "CheckpointError",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mobilesam import __version__
 from mobilesam.errors import MobileSamError
 from mobilesam.evaluation.clicks_to_iou import click_objects, print_table
 from mobilesam.evaluation.mean_iou import Example, coco_examples, compare, evaluate, held_out_scenes
@@ -29,7 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mobilesam", description=__doc__)
+    installed = Path(sys.argv[0]).name == "mobilesam"
+    program = "mobilesam" if installed else "python -m mobilesam"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
+    parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     model = argparse.ArgumentParser(add_help=False)
