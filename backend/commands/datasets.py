@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from backend.core.outputs import OUTPUTS
 from backend.datasets.annotation_choice import AnnotationChoice, Which
 from backend.datasets.coco_tasks import Kind
 from backend.datasets.conversion import RegionRules
@@ -12,7 +13,6 @@ from backend.datasets.export_coco import ExportOptions, ExportReport, Format, ru
 from backend.datasets.image_files import Transfer
 from backend.datasets.import_coco import ImportOptions, run_import
 from backend.datasets.labelled_regions import SHAPES
-from backend.labeling.config import OUTPUTS
 from backend.settings.settings import Settings
 
 NOT_ALL = 3  # exit status: written, but not all of it

@@ -6,8 +6,9 @@ import time
 
 from backend.commands.demo.run import run_demo
 from backend.commands.warm import check_warm, run_warm
+from backend.core.units import MEGABYTE
 from backend.service.server import serve as run_server
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from mobilesam import CheckpointError, DownloadError, MobileSamError
 from mobilesam.weights.checkpoint import find_checkpoint
 from mobilesam.weights.download import download

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from backend.core.errors import BackendError, SettingsError
+from backend.core.text import on_one_line
+from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.slow_tiers import StoredEmbeddings
 from backend.embeddings.task_images import image_address
@@ -30,8 +32,7 @@ from backend.labeling.config import ImageTag, LabelingConfig
 from backend.labeling.parse_config import parse_labeling_config
 from backend.labeling.task_data import find_value
 from backend.segmentation.segmenter import load_predictor
-from backend.settings.settings import MEGABYTE, Settings
-from backend.transport.transport import on_one_line
+from backend.settings.settings import Settings
 from mobilesam import Predictor
 
 FAULTS_SHOWN = 20  # the rest is only counted

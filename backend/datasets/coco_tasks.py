@@ -8,8 +8,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from backend.core.errors import DatasetError
+from backend.core.outputs import OUTPUTS
 from backend.datasets.coco_reader import CocoAnnotation, CocoImage
-from backend.labeling.config import OUTPUTS, LabelingConfig, MaskControl
+from backend.labeling.config import LabelingConfig, MaskControl
 from backend.labeling.regions import labelled_results, mask_shapes, rectangle_shape
 
 # Colours that are told apart, on photographs and from one another; labels take them in turn.
@@ -35,7 +36,7 @@ def make_labeling_config(categories: Sequence[Mapping[str, Any]], output: str) -
     Args:
         categories: of the COCO file; their ids and supercategories stay with the labels, so that
             an export has them again.
-        output: what masks are, one of `labeling_config.OUTPUTS`; beside rectangles are brushes.
+        output: what masks are, one of `core.outputs.OUTPUTS`; beside rectangles are brushes.
     """
     labels = [
         f"    <Label value={quoteattr(category['name'])} category={quoteattr(str(category['id']))}"

@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from backend.core.atomic_files import file_below, replaced_when_done, stays_below
 from backend.core.errors import DatasetError
+from backend.core.outputs import OUTPUTS
+from backend.core.units import MEGABYTE
 from backend.datasets.coco_reader import CocoFile, CocoImage, read_coco
 from backend.datasets.coco_tasks import Kind, TaskMaker, make_labeling_config
 from backend.datasets.inputs import read_labeling_config, require_label_studio
@@ -20,9 +22,8 @@ from backend.datasets.labelled_tasks import ProjectTasks
 from backend.label_studio import projects
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.labeling.config import OUTPUTS, LabelingConfig
 from backend.labeling.parse_config import parse_labeling_config
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 
 IMAGES_AT_ONCE = 20
 BYTES_AT_ONCE = 20 * MEGABYTE  # of image files; a larger one goes alone
@@ -158,7 +159,7 @@ def _config_for(coco: CocoFile, options: ImportOptions) -> str:
 
 
 def _task_maker(xml: str, coco: CocoFile, options: ImportOptions) -> TaskMaker:
-    config: LabelingConfig = parse_labeling_config(xml)
+    config = parse_labeling_config(xml)
     maker = TaskMaker(config, options.output, options.kind)
     maker.require_labels(
         dict.fromkeys(found.label for image in coco.images for found in image.annotations)

@@ -5,6 +5,7 @@ import logging
 import threading
 from typing import Any, NamedTuple
 
+from backend.core.text import on_one_line
 from backend.core.ttl_map import RecentMap
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.task_images import TaskImages
@@ -12,7 +13,6 @@ from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.label_studio.project_tasks import tasks_after
 from backend.labeling.config import LabelingConfig
-from backend.transport.transport import on_one_line
 
 SEQUENTIAL = "Sequential sampling"  # the other samplings are random, or need a model's scores
 TASKS_REMEMBERED = 10_000

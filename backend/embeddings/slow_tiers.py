@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.tiers.base import ByteStore, CacheState, EmbeddingKey
 from backend.embeddings.tiers.disk import DiskCache
 from backend.embeddings.tiers.memory import MemoryStore
 from backend.embeddings.tiers.redis import RedisCache
 from backend.monitoring.step_times import step
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from mobilesam import Embedding, EmbeddingBytesError, Predictor
 
 # Embeddings that wait to be written, 4 MB each in the worst case; more are not written at all.

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from backend.core.errors import ImageTooLargeError, ImageUndecodableError, ImageUnreachableError
+from backend.core.text import on_one_line, without_secrets
 from backend.transport.addresses import ForbiddenAddressError
-from backend.transport.transport import Answer, TransportError, on_one_line, without_secrets
+from backend.transport.transport import Answer, TransportError
 
 # Where Label Studio keeps files of its own, below its base path.
 LABEL_STUDIO_PATH = re.compile(r"/data/(upload|local-files)/")

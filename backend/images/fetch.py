@@ -6,10 +6,12 @@ import re
 from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
 
 from backend.core.errors import LabelStudioError
+from backend.core.text import without_secrets
+from backend.core.units import MEGABYTE
 from backend.images.faults import LABEL_STUDIO_PATH, WantedImage
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from backend.transport.addresses import ForbiddenAddressError, Reach
 from backend.transport.transport import (
     Answer,
@@ -18,7 +20,6 @@ from backend.transport.transport import (
     TransportError,
     exchange,
     origin,
-    without_secrets,
 )
 
 MAX_REDIRECTS = 5

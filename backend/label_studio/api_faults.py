@@ -11,13 +11,8 @@ import httpx
 from label_studio_sdk.core.api_error import ApiError
 
 from backend.core.errors import LabelStudioError
-from backend.transport.transport import (
-    Answer,
-    BodyTooLargeError,
-    TransportError,
-    on_one_line,
-    without_secrets,
-)
+from backend.core.text import on_one_line, without_secrets
+from backend.transport.transport import Answer, BodyTooLargeError, TransportError
 
 if TYPE_CHECKING:
     from backend.label_studio.client import LabelStudio

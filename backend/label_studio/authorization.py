@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import jwt
 
+from backend.core.text import without_secrets
 from backend.label_studio.server_faults import ServerFaults
 from backend.transport.addresses import Reach
 from backend.transport.transport import (
@@ -18,7 +19,6 @@ from backend.transport.transport import (
     Deadline,
     TransportError,
     exchange,
-    without_secrets,
 )
 
 EXCHANGE_TIMEOUT_S = 10.0

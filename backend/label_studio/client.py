@@ -11,10 +11,11 @@ import httpx
 from label_studio_sdk.client import LabelStudio as ApiClient
 
 from backend.core.errors import LabelStudioError, LabelStudioRefusalError
+from backend.core.text import on_one_line, without_secrets
+from backend.core.units import MEGABYTE
 from backend.label_studio.api_faults import refusal_remedy
 from backend.label_studio.authorization import Authorization, token_kind
 from backend.label_studio.server_faults import ServerFaults
-from backend.settings.settings import MEGABYTE
 from backend.transport.addresses import Reach
 from backend.transport.transport import (
     ERROR_BYTES,
@@ -23,9 +24,7 @@ from backend.transport.transport import (
     Deadline,
     TransportError,
     exchange,
-    on_one_line,
     origin,
-    without_secrets,
 )
 
 API_TIMEOUT_S = 60.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.core.errors import LabelStudioError
+from backend.core.text import on_one_line
 from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
 from backend.settings.settings import Settings
-from backend.transport.transport import on_one_line
 
 BACKEND_TITLE = "MobileSAM"
 CONNECTED = "Connected"

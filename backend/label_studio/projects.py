@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from label_studio_sdk.core.api_error import ApiError
 
 from backend.core.errors import LabelStudioError
+from backend.core.text import without_secrets
 from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import (
@@ -17,7 +18,7 @@ from backend.label_studio.ml_backends import (
     register_backend,
     remove_backend,
 )
-from backend.transport.transport import ERROR_BYTES, Answer, Deadline, exchange, without_secrets
+from backend.transport.transport import ERROR_BYTES, Answer, Deadline, exchange
 
 UPLOAD_TIMEOUT_S = 60.0
 SLOWEST_UPLOAD_BYTES_S = 64 * 1024  # 0.5 Mbit/s; files take their time besides

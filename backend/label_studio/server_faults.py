@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from backend.core.errors import LabelStudioError
+from backend.core.text import on_one_line, without_secrets
 from backend.transport.addresses import ForbiddenAddressError
-from backend.transport.transport import Answer, TransportError, on_one_line, without_secrets
+from backend.transport.transport import Answer, TransportError
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from backend.core.errors import LabelingConfigError
+from backend.core.outputs import OUTPUTS
 from backend.labeling.repeaters import Repeater
 
 # The region types that prompt (a region's type is its control's tag in lower case), and as what.
@@ -16,8 +17,6 @@ PROMPT_KINDS = {
     "rectanglelabels": "rectangle",
     "rectangle": "rectangle",
 }
-# What a mask can be answered as, the preferred one first: every pixel, the outline, the box.
-OUTPUTS = ("brush", "bitmask", "polygon", "rectangle")
 # The region types that take a mask, in that order, and where their labels come from: "own" <Label>
 # children, or the "shared" <Labels> controls of the same image.
 MASK_LABELS = {

@@ -98,7 +98,7 @@ def mask_shapes(
 
     Args:
         mask: (H, W), not empty.
-        output: of the control, one of `labeling_config.OUTPUTS`.
+        output: of the control, one of `core.outputs.OUTPUTS`.
         polygon_tolerance_px: how far a polygon's outline may be from the mask's.
     """
     if output == "brush":

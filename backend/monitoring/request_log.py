@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable
 
 from backend.core.errors import BackendError
+from backend.core.text import on_one_line
 from backend.monitoring.request_record import TASKS_NAMED, Fault, RequestRecord
 from backend.monitoring.step_times import STEPS, StepTimes
-from backend.transport.transport import on_one_line
 
 PATH_CHARACTERS = 100
 # Asked again and again by machines.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import RequestError, RequestTooLargeError
+from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
@@ -31,7 +32,7 @@ from backend.segmentation.click_logits import ClickLogits
 from backend.segmentation.last_objects import LastObjects
 from backend.segmentation.object_masks import ObjectMasks
 from backend.segmentation.sent_images import Playground
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.core.errors import RequestError, RequestTooLargeError, UnauthorizedError
+from backend.core.units import MEGABYTE
 from backend.monitoring.activity import Activity
 from backend.monitoring.metrics import CONTENT_TYPE
 from backend.monitoring.recording import record_requests
@@ -21,7 +22,7 @@ from backend.service.json_answers import FastJson, answer_errors
 from backend.service.page.playground_routes import playground_blueprint
 from backend.service.page.routes import page_blueprint
 from backend.service.request_body import BodyRequest, without_run_lengths
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 
 # Of what is remembered of a project, or stands in keys.
 MAX_CHARACTERS = {"project": 100, "hostname": 2000, "access_token": 10_000}

@@ -14,8 +14,9 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from backend.core.errors import BackendError
+from backend.core.units import MEGABYTE
 from backend.service.app import create_app
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from mobilesam import MobileSamError
 
 BACKLOG = 256  # connections that wait for a thread

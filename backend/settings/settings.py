@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from backend.core.errors import SettingsError
-from backend.labeling.config import OUTPUTS
+from backend.core.outputs import OUTPUTS
 from backend.settings.values import (
     folder,
     ip_address,
@@ -22,7 +22,6 @@ from backend.settings.values import (
 from backend.transport.addresses import AllowedHost, parse_allowed_hosts
 from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 
-MEGABYTE = 2**20  # what MB means in every setting
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 

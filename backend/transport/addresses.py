@@ -21,7 +21,8 @@ from ipaddress import (
 
 import idna
 
-from backend.transport.transport import TransportError, on_one_line, origin
+from backend.core.text import on_one_line
+from backend.transport.transport import TransportError, origin
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backend.core.errors import BackendError
-from backend.transport.transport import on_one_line
+from backend.core.text import on_one_line
 
 
 class Status(StrEnum):

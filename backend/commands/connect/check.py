@@ -11,10 +11,10 @@ from backend.commands.connect.login import read_user, read_version
 from backend.commands.connect.project_links import ProjectLinks, find_ours
 from backend.commands.connect.service_links import ServiceLinks
 from backend.core.errors import BackendError, SettingsError
+from backend.core.text import without_secrets
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import list_backends
 from backend.label_studio.projects import list_projects
-from backend.transport.transport import without_secrets
 
 PROJECTS_TRIED = 20  # Label Studio asks every backend of each for its state
 NAME_WIDTH = 27  # of the longest name and a blank

@@ -11,6 +11,7 @@ from backend.commands.connect.login import read_user, read_version
 from backend.commands.connect.running_service import RunningService
 from backend.commands.connect.terminal import Terminal
 from backend.core.errors import BackendError, LabelingConfigError, LabelStudioError
+from backend.core.text import without_secrets
 from backend.label_studio.api_faults import NOT_REACHED
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import (
@@ -32,7 +33,6 @@ from backend.label_studio.projects import (
 )
 from backend.labeling.parse_config import parse_labeling_config
 from backend.settings.settings import Settings
-from backend.transport.transport import without_secrets
 
 NEW = "new"
 

@@ -4,6 +4,7 @@ import json
 from http import HTTPStatus
 
 from backend.core.errors import LabelStudioError
+from backend.core.text import on_one_line, without_secrets
 from backend.label_studio.authorization import SHORT_LIVED
 from backend.label_studio.client import LabelStudio
 from backend.transport.transport import (
@@ -13,8 +14,6 @@ from backend.transport.transport import (
     Deadline,
     TransportError,
     exchange,
-    on_one_line,
-    without_secrets,
 )
 
 VERSION_TIMEOUT_S = 10.0

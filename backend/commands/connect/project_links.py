@@ -14,6 +14,8 @@ from backend.commands.connect.clicks import (
 )
 from backend.commands.connect.running_service import ClickAnswer, RunningService
 from backend.core.errors import BackendError, LabelingConfigError
+from backend.core.text import without_secrets
+from backend.core.units import MEGABYTE
 from backend.embeddings.task_images import image_address
 from backend.images.decode import decode_image
 from backend.images.fetch import ImageLoader
@@ -29,8 +31,7 @@ from backend.label_studio.ml_backends import (
 from backend.label_studio.project_tasks import tasks_after
 from backend.label_studio.projects import Project, describe_project
 from backend.labeling.parse_config import parse_labeling_config
-from backend.settings.settings import MEGABYTE, Settings
-from backend.transport.transport import without_secrets
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     from backend.labeling.config import LabelingConfig

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.core.errors import BackendError
+from backend.core.text import on_one_line, without_secrets
+from backend.core.units import MEGABYTE
 from backend.label_studio.api_faults import SET_BASIC_AUTH
 from backend.label_studio.ml_backends import BasicAuth
-from backend.settings.settings import MEGABYTE
 from backend.transport.addresses import Reach
 from backend.transport.transport import (
     Answer,
@@ -18,8 +19,6 @@ from backend.transport.transport import (
     Deadline,
     TransportError,
     exchange,
-    on_one_line,
-    without_secrets,
 )
 
 HEALTH_TIMEOUT_S = 3.0

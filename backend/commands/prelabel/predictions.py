@@ -9,10 +9,10 @@ import numpy as np
 
 from backend.commands.prelabel.task_masks import TaskResult
 from backend.core.errors import LabelStudioRefusalError
+from backend.core.text import on_one_line
+from backend.core.units import MEGABYTE
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.label_studio.client import LabelStudio
-from backend.settings.settings import MEGABYTE
-from backend.transport.transport import on_one_line
 
 # With each call Label Studio counts the whole project again: fifty in one take hardly longer than
 # one. But what is not written yet is made again where the command was stopped.

@@ -22,6 +22,7 @@ from backend.commands.prelabel.rectangles import Source, rectangle_prompts
 from backend.commands.prelabel.task_masks import TaskMasks, TaskResult
 from backend.commands.prelabel.versions import prelabel_version
 from backend.core.errors import BackendError, LabelingConfigError
+from backend.core.text import on_one_line
 from backend.core.workers import Urgency, Workers
 from backend.datasets.coco_reader import read_coco
 from backend.datasets.image_fields import ImageFields
@@ -35,7 +36,6 @@ from backend.labeling.prompts import Prompt
 from backend.labeling.task_data import find_value
 from backend.segmentation.segmenter import Segmenter, load_predictor
 from backend.settings.settings import Settings
-from backend.transport.transport import on_one_line
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
 

@@ -12,8 +12,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from backend.core.text import on_one_line
 from backend.embeddings.tiers.base import CacheState, Outage
-from backend.transport.transport import on_one_line
 
 CONNECT_TIMEOUT_S = 0.5
 ANSWER_TIMEOUT_S = 1.0  # without a byte; 2 MB take 20 ms in a network of 1 Gbit/s

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from flask import request
 
 from backend.core.errors import ImageTooLargeError, RequestError
-from backend.settings.settings import MEGABYTE
+from backend.core.units import MEGABYTE
 from mobilesam import ObjectPrompt
 
 MAX_POINTS = 200  # of one object

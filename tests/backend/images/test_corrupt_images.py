@@ -15,12 +15,13 @@ from PIL import Image
 
 from backend.codecs.brush import decode_brush
 from backend.core.errors import ImageError
+from backend.core.units import MEGABYTE
 from backend.images.decode import decode_image
 from backend.images.fetch import ImageLoader
 from backend.label_studio.projects import LABELING_CONFIG
 from backend.segmentation.segmenter import Segmenter
 from backend.service.app import create_app
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 from benchmarks.key_points import key_point
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")

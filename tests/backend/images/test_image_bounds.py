@@ -9,7 +9,7 @@ from fake_label_studio import PERSONAL
 from image_sources import fetch, fetch_from, reason_of, send_endlessly
 
 from backend.core.errors import ImageTooLargeError, ImageUnreachableError
-from backend.images.fetch import MEGABYTE
+from backend.core.units import MEGABYTE
 
 
 def test_image_of_the_largest_size_is_fetched(image_host):

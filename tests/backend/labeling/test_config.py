@@ -13,7 +13,8 @@ from labeling_configs import (
 )
 
 from backend.core.errors import LabelingConfigError
-from backend.labeling.config import OUTPUTS, ImageTag, MaskControl, PromptControl
+from backend.core.outputs import OUTPUTS
+from backend.labeling.config import ImageTag, MaskControl, PromptControl
 from backend.labeling.parse_config import parse_labeling_config
 
 

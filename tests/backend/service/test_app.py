@@ -6,8 +6,9 @@ from fake_segmenter import ERROR_FIELDS, FakeSegmenter, predict_body
 from gunicorn.http.errors import InvalidChunkSize
 
 from backend.core.errors import BusyError, ImageUnreachableError, LabelingConfigError
+from backend.core.units import MEGABYTE
 from backend.service.app import create_app
-from backend.settings.settings import MEGABYTE, Settings
+from backend.settings.settings import Settings
 
 
 @pytest.fixture

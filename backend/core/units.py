@@ -1,0 +1,3 @@
+"""Units of the settings."""
+
+MEGABYTE = 2**20  # bytes: what MB means in every setting
