@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test lint audit lock bench clean
+.PHONY: demo serve test unit coverage lint audit wheel lock bench clean
 
 demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures, connected
 	$(BIN)/python -m backend demo
@@ -18,6 +18,18 @@ test: $(VENV)/.development chromium redis-server nginx lint audit  ## linter, ty
 	$(BIN)/python -m pytest tests/browser >runs/browser-tests.log 2>&1 & browser=$$!; \
 	$(BIN)/python -m pytest --ignore tests/browser; status=$$?; \
 	wait $$browser || status=1; cat runs/browser-tests.log; exit $$status
+
+# Folders whose tests start neither a server in a process of its own nor a browser, nor load the model: less than a minute of processor time.
+UNIT := $(addprefix tests/backend/,codecs core datasets labeling monitoring settings transport)
+
+unit: $(VENV)/.development  ## the quick tests, for every save
+	$(BIN)/python -m pytest -q $(UNIT)
+
+coverage: $(VENV)/.development redis-server nginx  ## lines and branches that no test outside of the browser runs
+	$(BIN)/python -m pytest --ignore tests/browser --cov --cov-report=term-missing:skip-covered
+
+wheel: $(VENV)/.development  ## dist/*.whl
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
@@ -69,4 +81,4 @@ nginx:  # the gateway tests', likewise
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 clean:  ## the environments and caches; the demo's database, with its annotations, stays
-	rm -rf $(VENV) .label-studio/venv runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .label-studio/venv runs dist .pytest_cache .mypy_cache .ruff_cache

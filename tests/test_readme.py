@@ -16,7 +16,7 @@ from backend.settings.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def code_blocks(language):
@@ -42,7 +42,9 @@ def test_setting_is_in_the_table_with_its_default(field):
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "docs" / "openapi.yaml"], ids=lambda path: path.name
+    "document",
+    [*DOCUMENTS, ROOT / "docs" / "openapi.yaml"],
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_variables_that_a_document_names_are_settings(document):
     known = {field.metadata["variable"] for field in fields(Settings)}
@@ -63,7 +65,7 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_linked_files_exist(document):
     links = re.findall(r"\]\(([^)#]+)\)", document.read_text())
     for link in (link for link in links if "://" not in link):
@@ -103,7 +105,7 @@ def test_tests_that_prove_a_promise_exist():
 COMMAND = re.compile(r"^(?:.*`)?(python -m backend [^`#\n]+)", re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_of_the_service_are_ones_that_it_takes(document, monkeypatch):
     """Their arguments are parsed as by the command line; nothing is run."""
     find = cli._find
