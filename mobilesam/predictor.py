@@ -28,7 +28,7 @@ from mobilesam.images.resize import (
 from mobilesam.masks import Masks
 from mobilesam.model.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.runtimes.choice import explain_choice, open_runtime
-from mobilesam.runtimes.oom_fallback import to_device_with_room
+from mobilesam.runtimes.device_memory import to_device_with_room
 from mobilesam.weights.checkpoint import find_checkpoint, identify_weights, load_model
 
 

@@ -1,66 +1,21 @@
-"""What runs the model: the seam between `Predictor` and torch or OpenVINO, and the choice."""
+"""Chooses device, runtime and precision, and says why."""
 
 import copy
 import functools
 import logging
-from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from mobilesam.errors import DeviceError, RuntimeChoiceError
 from mobilesam.model.mobile_sam import MobileSAM
 from mobilesam.model.prompt_encoder import POSITIVE
-from mobilesam.runtimes.oom_fallback import SpillingRuntime
+from mobilesam.runtimes.base import Runtime
+from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 from mobilesam.runtimes.torch_runtime import TorchRuntime
 
 log = logging.getLogger(__name__)
-
-
-class Runtime(Protocol):
-    """A model that is ready to run. Any number of threads may call it.
-
-    Attributes:
-        name: "torch" or "openvino".
-        precision: of the encoder: "float32", "bfloat16" or "float16".
-        device: where it runs, and where its embeddings are.
-        batch_size: how many images `encode` should be given at once where there are many.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102 - the class describes it
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def device(self) -> torch.device: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Embed B images, (H, W, 3) uint8 RGB of any sizes -> (B, C, G, G)."""
-
-    def decode(
-        self,
-        features: Tensor,
-        points_xy: NDArray[np.float64],
-        point_kinds: list[int],
-        mask_logits: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode one prompt.
-
-        Args:
-            features: (1, C, G, G) of any runtime's `encode`, of any float type.
-            points_xy: (N, 2) pixels of the model input.
-            point_kinds: N constants of `prompt_encoder`.
-            mask_logits: (1, 4G, 4G) float32 of an earlier answer, or None.
-
-        Returns:
-            logits (4, 4G, 4G) and predicted IoU (4,), float32.
-        """
 
 
 def open_runtime(
@@ -123,11 +78,11 @@ def _open_gpu(
         precision="auto" if precision == "float16" else precision,
     )
     try:
-        gpu = SpillingRuntime(TorchRuntime(model, device, precision), open_cpu)
+        gpu = OomFallback(TorchRuntime(model, device, precision), open_cpu)
         if gpu.precision == "float16" and not _has_finite_answers(gpu):
             log.warning("float16 cannot hold what these weights compute; the GPU uses float32")
             again = TorchRuntime(copy.deepcopy(spare), device, "float32")
-            gpu = SpillingRuntime(again, open_cpu)
+            gpu = OomFallback(again, open_cpu)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"the model does not fit into the memory of {device}: {error}; end what else uses it, "

@@ -18,7 +18,7 @@ ABSENT = -2  # the kind of a token that only fills up
 NO_ATTENTION = -1e4
 
 
-class PaddedDecoder(nn.Module):
+class FixedShapeDecoder(nn.Module):
     """Decodes one prompt of up to `PROMPT_TOKENS` tokens; the same answer as without padding.
 
     SAM's own "not a point" is no padding: the image attends to it. Here the tokens that only fill
@@ -33,7 +33,7 @@ class PaddedDecoder(nn.Module):
         self.mask_decoder = model.mask_decoder
         self.register_buffer("positions", model.prompt_encoder.grid_positions(), persistent=False)
 
-    def bring_to(self, device: torch.device, dtype: torch.dtype) -> "PaddedDecoder":
+    def bring_to(self, device: torch.device, dtype: torch.dtype) -> "FixedShapeDecoder":
         """Move to a device and compute in a type; prompts stay in float32.
 
         Pixels would lose their fractions, and prompts cost nothing.

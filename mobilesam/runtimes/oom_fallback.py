@@ -3,21 +3,19 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from mobilesam.runtimes.choice import Runtime
+from mobilesam.runtimes.base import Runtime
 
 log = logging.getLogger(__name__)
 
 
-class SpillingRuntime:
-    """See `runtime.Runtime`. Goes on where the GPU's memory does not suffice.
+class OomFallback:
+    """See `base.Runtime`. Goes on where the GPU's memory does not suffice.
 
     Other programs may fill it at any moment, so the GPU is tried first each time.
 
@@ -26,7 +24,7 @@ class SpillingRuntime:
         open_cpu: makes the runtime that computes what the GPU cannot; called once, when needed.
     """
 
-    def __init__(self, gpu: "Runtime", open_cpu: "Callable[[], Runtime]") -> None:
+    def __init__(self, gpu: Runtime, open_cpu: Callable[[], Runtime]) -> None:
         self.name = gpu.name
         self.precision = gpu.precision
         self.device = gpu.device
@@ -68,20 +66,12 @@ class SpillingRuntime:
         logits = None if mask_logits is None else mask_logits.cpu()
         return self._cpu(fault).decode(features.cpu(), points_xy, point_kinds, logits)
 
-    def _cpu(self, fault: str) -> "Runtime":
+    def _cpu(self, fault: str) -> Runtime:
         log.warning("the GPU's memory is full, the CPU computes instead, far slower: %s", fault)
         with self._opening:
             if self._opened is None:
                 self._opened = self._open_cpu()
             return self._opened
-
-
-def to_device_with_room(tensor: Tensor, device: torch.device) -> Tensor:
-    """Bring a tensor to a device in the decoder's layout; it stays where it is if that is full."""
-    try:
-        return tensor.to(device, memory_format=torch.channels_last)
-    except torch.OutOfMemoryError:
-        return tensor.contiguous(memory_format=torch.channels_last)
 
 
 def _free_cached_memory() -> None:

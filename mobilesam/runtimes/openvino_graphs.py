@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mobilesam.model.mobile_sam import MobileSAM
-from mobilesam.runtimes.fixed_shape_decoder import PaddedDecoder
+from mobilesam.runtimes.fixed_shape_decoder import FixedShapeDecoder
 from mobilesam.runtimes.silent_openvino import openvino as ov
 from mobilesam.weights.download import cache_folder
 
@@ -59,7 +59,7 @@ class _ChannelsLast(nn.Module):
 class _MaskAdder(nn.Module):
     """The image (1, G, G, C) with a previous mask's logits (1, 1, 4G, 4G), as the decoder reads."""
 
-    def __init__(self, decoder: PaddedDecoder) -> None:
+    def __init__(self, decoder: FixedShapeDecoder) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -98,7 +98,7 @@ def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov
 def _convert(model: MobileSAM) -> list[ov.Model]:
     side = model.sizes.input_size
     encoder = _ChannelsLast(model.image_encoder).eval()
-    decoder = PaddedDecoder(model).eval()
+    decoder = FixedShapeDecoder(model).eval()
     image, *_ = decoder.example_inputs()
     logits = torch.zeros(1, 1, 4 * image.shape[1], 4 * image.shape[2])
     graphs = []

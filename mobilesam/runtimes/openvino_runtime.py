@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mobilesam.images.resize import to_input_pixels
 from mobilesam.model.mobile_sam import MobileSAM
-from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS, PaddedDecoder, as_rows, pad
+from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS, FixedShapeDecoder, as_rows, pad
 from mobilesam.runtimes.openvino_graphs import load_graphs
 from mobilesam.runtimes.silent_openvino import openvino as ov
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class OpenVinoRuntime:
-    """See `runtime.Runtime`.
+    """See `base.Runtime`.
 
     Args:
         model: on the CPU, its norms fused.
@@ -43,7 +43,7 @@ class OpenVinoRuntime:
         ov.Tensor(np.zeros(1, np.float32), shared_memory=True)
         self.precision = "float32" if precision == "float32" else _native_precision(core)
         self._input_size = model.sizes.input_size
-        self._torch_decoder = PaddedDecoder(model).eval()
+        self._torch_decoder = FixedShapeDecoder(model).eval()
         self._no_mask = self._torch_decoder.no_mask().detach()
         encoder, decoder, mask_adder = load_graphs(core, model, weights_sha256)
         try:

@@ -15,7 +15,7 @@ from mobilesam.images.resize import (
 )
 from mobilesam.model.mobile_sam import MobileSAM
 from mobilesam.runtimes.cuda_graph import captured
-from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS, PaddedDecoder, as_rows, pad
+from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS, FixedShapeDecoder, as_rows, pad
 
 CUDA_BATCH_SIZE = 16  # images; more bring no more per second and take memory
 
@@ -24,7 +24,7 @@ Decode = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, ...]]
 
 
 class TorchRuntime:
-    """See `runtime.Runtime`.
+    """See `base.Runtime`.
 
     Args:
         model: on the CPU, its norms fused.
@@ -45,16 +45,16 @@ class TorchRuntime:
         self._input_size = model.sizes.input_size
         self._statistics = pixel_statistics(device)
         self._encoder = model.image_encoder.to(device, self._dtype)
-        self._decoder = PaddedDecoder(model).eval().bring_to(device, self._dtype)
+        self._decoder = FixedShapeDecoder(model).eval().bring_to(device, self._dtype)
         self._no_mask = self._decoder.no_mask().to(self._dtype)
         self._encode_one: Encode | None = None
-        self._decode_padded: Decode | None = None
+        self._decode_fixed: Decode | None = None
         self._encode_stream: torch.cuda.Stream | None = None
         if is_cuda:
             self._encoder.to(memory_format=torch.channels_last)
             pixels = torch.zeros(1, 3, self._input_size, self._input_size)
             self._encode_one = captured(lambda x: (self._encoder(x),), (self._to_device(pixels),))
-            self._decode_padded = captured(
+            self._decode_fixed = captured(
                 self._decoder, self._decoder.example_inputs(), is_urgent=True
             )
             self._encode_stream = torch.cuda.Stream(device)
@@ -90,8 +90,8 @@ class TorchRuntime:
         """See `Runtime`."""
         decode: Decode = self._decoder.unpadded
         as_prompt = as_rows
-        if self._decode_padded is not None and len(point_kinds) <= PROMPT_TOKENS:
-            decode, as_prompt = self._decode_padded, pad
+        if self._decode_fixed is not None and len(point_kinds) <= PROMPT_TOKENS:
+            decode, as_prompt = self._decode_fixed, pad
         rows = as_prompt(points_xy, point_kinds)
         prompt, logits_before = self._to_device_at_once(rows, mask_logits)
         image = features.to(self.device, self._dtype).permute(0, 2, 3, 1)

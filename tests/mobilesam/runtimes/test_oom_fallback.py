@@ -8,7 +8,7 @@ import torch
 
 from mobilesam import DeviceError, Predictor
 from mobilesam.runtimes import choice
-from mobilesam.runtimes.oom_fallback import SpillingRuntime
+from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.scenes import generate_scene
 
 CLICK = {"points_xy": [[150, 100]], "point_labels": [1]}
@@ -51,7 +51,7 @@ def spill(predictor, room):
     """Let a predictor run on a small GPU; returns it, and the list that gets its CPU runtimes."""
     inner, opened = predictor._runtime, []
     gpu = SmallGpu(inner, room)
-    predictor._runtime = SpillingRuntime(gpu, lambda: opened.append(inner) or inner)
+    predictor._runtime = OomFallback(gpu, lambda: opened.append(inner) or inner)
     predictor.batch_size = gpu.batch_size
     return gpu, opened
 
