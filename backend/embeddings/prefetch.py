@@ -11,10 +11,9 @@ from backend.core.workers import Urgency, Workers
 from backend.embeddings.task_images import TaskImages
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
-from backend.label_studio.project_tasks import tasks_after
+from backend.label_studio.project_tasks import serves_in_order, tasks_after
 from backend.labeling.config import LabelingConfig
 
-SEQUENTIAL = "Sequential sampling"  # the other samplings are random, or need a model's scores
 TASKS_REMEMBERED = 10_000
 ASKED_AGAIN_AFTER_S = 120.0  # for the tasks after one; what is embedded already costs no encode
 DROPPED_ASKED_AGAIN_AFTER_S = 5.0  # where others left no room to embed them
@@ -22,6 +21,7 @@ PROJECTS_REMEMBERED = 1000
 SAMPLING_TRUSTED_S = 600.0
 MAX_WAITING = 32  # questions to Label Studio
 QUESTION_TIMEOUT_S = 10.0
+ANSWER_BYTES = 8 * 2**20  # a guess is not worth more
 
 log = logging.getLogger(__name__)
 
@@ -117,13 +117,15 @@ class UpcomingTasks:
             count=self._count,
             unfinished=True,
             timeout_s=QUESTION_TIMEOUT_S,
+            max_bytes=ANSWER_BYTES,
         )
 
     def _serves_in_order(self, server: LabelStudio, project_id: int, project: str) -> bool:
         known = self._is_sequential.get(project)
         if known is not None:
             return known
-        described = server.get_json(f"/api/projects/{project_id}/", timeout_s=QUESTION_TIMEOUT_S)
-        found = bool(described["sampling"] == SEQUENTIAL)
+        found = serves_in_order(
+            server, project_id, timeout_s=QUESTION_TIMEOUT_S, max_bytes=ANSWER_BYTES
+        )
         self._is_sequential.put(project, found, lifetime_s=SAMPLING_TRUSTED_S)
         return found

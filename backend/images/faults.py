@@ -150,7 +150,8 @@ class WantedImage:
         """A host that is not Label Studio's did not answer."""
         return self.unreachable(
             f"{without_secrets(url)} {error}",
-            f"check the address from the machine of this service{_perhaps_label_studio(url)}",
+            error.remedy
+            or f"check the address from the machine of this service{_perhaps_label_studio(url)}",
             f"{_host(url)} {error}",
         )
 

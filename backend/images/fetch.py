@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import unquote, unquote_to_bytes
 
 from backend.core.errors import LabelStudioError
 from backend.core.text import without_secrets
@@ -21,9 +21,13 @@ from backend.transport.transport import (
     exchange,
     origin,
 )
-
-MAX_REDIRECTS = 5
-REDIRECTS = (301, 302, 303, 307, 308)
+from backend.transport.urls import (
+    MAX_REDIRECTS,
+    REDIRECTS,
+    path_below,
+    percent_encoded,
+    redirect_target,
+)
 
 
 class ImageLoader:
@@ -83,10 +87,10 @@ class ImageLoader:
             return server.url + _label_studio_path(wanted, uri), server
         if re.match(r"https?://", uri, re.IGNORECASE):
             for base in (server and server.url, self._connections.hostname(project)):
-                path = _path_under(base, uri) if base else None
+                path = path_below(base, uri) if base else None
                 if server and path:
                     return server.url + _label_studio_path(wanted, path), server
-            return _percent_encoded(uri), None
+            return percent_encoded(uri), None
         if wanted.is_in_cloud:
             if server is None:
                 raise wanted.needs_label_studio("is resolved by Label Studio")
@@ -100,7 +104,9 @@ class ImageLoader:
         deadline = Deadline(self._timeout_s)
         for _ in range(1 + MAX_REDIRECTS):
             _check_address(wanted, url)
-            of_label_studio = server is not None and _path_under(server.url, url) is not None
+            of_label_studio = server is not None and path_below(server.url, url) is not None
+            if server and not of_label_studio and url.startswith(f"{server.url}/"):
+                raise wanted.no_address(f"'{without_secrets(url)}', which may lead upwards,")
             if server and of_label_studio:
                 answer = self._ask_label_studio(url, server, deadline)
             else:
@@ -118,7 +124,8 @@ class ImageLoader:
 
     def _ask(self, wanted: WantedImage, url: str, reach: Reach, deadline: Deadline) -> Answer:
         try:
-            return self._get(url, reach, deadline, {})
+            max_bytes = self._max_mb * MEGABYTE
+            return exchange("GET", url, deadline=deadline, max_bytes=max_bytes, reach=reach)
         except ForbiddenAddressError as error:
             raise wanted.forbidden(url, error) from None
         except TransportError as error:
@@ -126,33 +133,14 @@ class ImageLoader:
 
     def _ask_label_studio(self, url: str, server: LabelStudio, deadline: Deadline) -> Answer:
         try:
-            sent = server.authorization(deadline=deadline)
-            answer = self._get(url, server.reach, deadline, {"Authorization": sent})
-            if answer.status == 401:
-                renewed = server.authorization(deadline=deadline, refused=sent)
-                if renewed != sent:
-                    answer = self._get(url, server.reach, deadline, {"Authorization": renewed})
+            return server.ask("GET", url, deadline=deadline, max_bytes=self._max_mb * MEGABYTE)
         except TransportError as error:
             raise server.faults.unreachable(error) from None
-        if answer.status == 401:
-            raise server.faults.refused(answer)
-        return answer
-
-    def _get(self, url: str, reach: Reach, deadline: Deadline, headers: dict[str, str]) -> Answer:
-        return exchange(
-            "GET",
-            url,
-            deadline=deadline,
-            max_bytes=self._max_mb * MEGABYTE,
-            reach=reach,
-            headers=headers,
-        )
 
 
 def _redirected(wanted: WantedImage, url: str, location: str) -> str:
-    location = location.encode("latin-1").decode(errors="replace")  # undo http.client's guess
     try:
-        return _percent_encoded(urljoin(url, location))
+        return redirect_target(url, location)
     except ValueError:
         raise wanted.no_address(f"'{without_secrets(location)}'") from None
 
@@ -175,29 +163,7 @@ def _label_studio_path(wanted: WantedImage, path: str) -> str:
     known = LABEL_STUDIO_PATH.search(path)
     if ".." in unquote(path.partition("?")[0]).replace("\\", "/").split("/"):
         raise wanted.no_address(f"{wanted}, which leads upwards,")  # out of the base path, say
-    return _percent_encoded(path[known.start() :] if known else path).replace("#", "%23")
-
-
-def _path_under(base: str, url: str) -> str | None:
-    """What follows a base address in a URL, or None if the URL is elsewhere."""
-    try:
-        elsewhere = origin(base) != origin(url)
-    except ValueError:
-        return None
-    path = re.sub(r"^[^/]*//[^/?#]*", "", url)
-    base_path = urlsplit(base).path
-    return None if elsewhere or not path.startswith(f"{base_path}/") else path[len(base_path) :]
-
-
-def _percent_encoded(url: str) -> str:
-    """Encode what a URL cannot hold and leave what is encoded already, as browsers do."""
-    address = re.match(r"(https?://[^/?#]*)?", url, re.IGNORECASE)
-    start = address.end() if address else 0
-    return url[:start] + re.sub(
-        r"%(?![0-9A-Fa-f]{2})|[^!-~]|[\"<>\\^`{|}]",
-        lambda found: quote(found[0], safe="", errors="replace"),
-        url[start:],
-    )
+    return percent_encoded(path[known.start() :] if known else path).replace("#", "%23")
 
 
 def _data_uri(wanted: WantedImage, max_bytes: int) -> bytes:

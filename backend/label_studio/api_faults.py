@@ -1,21 +1,8 @@
 """What a refusal of Label Studio's API means, and what to do about it."""
 
-import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-import httpx
-from label_studio_sdk.core.api_error import ApiError
-
-from backend.core.errors import LabelStudioError
-from backend.core.text import on_one_line, without_secrets
-from backend.transport.transport import Answer, BodyTooLargeError, TransportError
-
-if TYPE_CHECKING:
-    from backend.label_studio.client import LabelStudio
+from typing import Any
 
 LONGEST_DETAIL = 500
 NOT_REACHED = "health check failed"  # in what Label Studio says of a backend's address
@@ -50,39 +37,11 @@ _REMEDIES = (
 )
 
 
-@contextmanager
-def explained(server: "LabelStudio", task: str) -> Iterator[None]:
-    """Turn what the SDK and the transport raise into an error that says what to do.
-
-    Args:
-        server: that is asked.
-        task: what it is asked to do, continuing "asked to".
-
-    Raises:
-        LabelStudioError: it refused, or did not answer.
-    """
-    try:
-        yield
-    except ApiError as error:
-        status = error.status_code or 0
-        detail = on_one_line(refusal_detail(error.body))
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise server.faults.refused(Answer(status, {}, _as_bytes(error.body))) from error
-        raise LabelStudioError(
-            f"Label Studio at {without_secrets(server.url)} answered {status} "
-            f"({detail}) when asked to {task}",
-            remedy=refusal_remedy(status, detail),
-        ) from error
-    except (httpx.HTTPError, TransportError, BodyTooLargeError) as error:
-        raise server.faults.unreachable(f"did not {task} ({error})") from error
-
-
-def refusal_detail(body: Any) -> str:
-    """What Label Studio's JSON error says, without markup; the body itself if it is none."""
-    if not isinstance(body, dict):
-        return str(body)[:LONGEST_DETAIL]
+def refusal_detail(body: dict[str, Any]) -> str:
+    """What Label Studio's JSON error says, without markup; nothing if it is none."""
     said = [str(body.get("detail", ""))]
-    for errors in (body.get("validation_errors") or {}).values():
+    validation_errors = body.get("validation_errors")
+    for errors in validation_errors.values() if isinstance(validation_errors, dict) else ():
         said += map(str, errors if isinstance(errors, list) else [errors])
     text = re.sub(r"<a [^>]*>|</a>", "", "; ".join(said))
     return text.replace("Validation error; ", "").strip("; ")
@@ -98,9 +57,3 @@ def refusal_remedy(status: int, detail: str) -> str:
     if status == HTTPStatus.NOT_FOUND:
         return "check the project's number: it stands in the address of its pages"
     return "mend what it names and try again"
-
-
-def _as_bytes(body: Any) -> bytes:
-    if isinstance(body, dict):
-        return json.dumps(body).encode()
-    return str(body).encode()

@@ -1,18 +1,17 @@
-"""What is sent to Label Studio to say who asks: a token, or what it is exchanged for."""
+"""The Authorization header: a legacy token, or an access token for a personal access token."""
 
 import threading
 import time
-from collections.abc import Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import jwt
 
 from backend.core.text import without_secrets
 from backend.label_studio.server_faults import ServerFaults
 from backend.transport.addresses import Reach
+from backend.transport.json_body import encode_json
 from backend.transport.transport import (
     ERROR_BYTES,
     BodyTooLargeError,
@@ -38,12 +37,8 @@ def token_kind(token: str | None) -> str:
     return PERSONAL if said == "refresh" else SHORT_LIVED
 
 
-class Authorization(httpx.Auth):
+class Authorization:
     """The Authorization header for one Label Studio. Safe under threads.
-
-    The SDK exchanges personal access tokens too, but only for its own calls, by the clock of this
-    machine, without a margin, and at a wrong address where Label Studio has a base path. For its
-    calls, this does it as httpx's `auth`, with one more try after a 401.
 
     Args:
         url: base address of the Label Studio.
@@ -71,17 +66,6 @@ class Authorization(httpx.Auth):
             return self._current_access(deadline or Deadline(EXCHANGE_TIMEOUT_S), refused).header
         scheme = "Token" if self._faults.token_kind == LEGACY else "Bearer"
         return f"{scheme} {self._token}"
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
-        """Authorize a request, again if it is answered 401."""
-        sent = self.header()
-        request.headers["Authorization"] = sent
-        response = yield request
-        if response.status_code == 401:
-            renewed = self.header(refused=sent)
-            if renewed != sent:
-                request.headers["Authorization"] = renewed
-                yield request
 
     def _current_access(self, deadline: Deadline, refused: str | None) -> "_Access":
         with self._lock:
@@ -120,7 +104,7 @@ class Authorization(httpx.Auth):
                 deadline=deadline,
                 max_bytes=ERROR_BYTES,
                 reach=self._reach,
-                payload={"refresh": self._token},
+                body=encode_json({"refresh": self._token}),
                 is_idempotent=True,  # another access token, and the first still counts
             )
         except TransportError as error:

@@ -1,56 +1,43 @@
 """Label Studio as this service reaches it: its address, its token, its API."""
 
-import functools
-import json
-import logging
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urljoin
-
-import httpx
-from label_studio_sdk.client import LabelStudio as ApiClient
+from typing import Any, NamedTuple, TypeVar
 
 from backend.core.errors import LabelStudioError, LabelStudioRefusalError
 from backend.core.text import on_one_line, without_secrets
 from backend.core.units import MEGABYTE
-from backend.label_studio.api_faults import refusal_remedy
+from backend.label_studio.api_faults import LONGEST_DETAIL, refusal_detail, refusal_remedy
 from backend.label_studio.authorization import Authorization, token_kind
 from backend.label_studio.server_faults import ServerFaults
 from backend.transport.addresses import Reach
+from backend.transport.json_body import JsonAnswerError, decode_json, encode_json
 from backend.transport.transport import (
-    ERROR_BYTES,
     Answer,
     BodyTooLargeError,
     Deadline,
     TransportError,
+    close_kept_connections,
     exchange,
-    origin,
 )
+from backend.transport.urls import MAX_REDIRECTS, REDIRECTS, path_below, redirect_target
 
-API_TIMEOUT_S = 60.0
-API_BYTES = 64 * MEGABYTE  # of an answer of a Label Studio that no setting names
+T = TypeVar("T")
 
-# Their INFO and DEBUG lines quote whole URLs and the headers of answers.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
+API_TIMEOUT_S = 60.0  # and the time that what is sent takes on a slow line
+SLOWEST_UPLOAD_BYTES_S = 64 * 1024  # 0.5 Mbit/s
+API_BYTES = 64 * MEGABYTE
+BYTES_PER_CONTAINER = 12  # as in the points of polygons; smaller ones are all but memory
 
 
-class _RepeatingClient(httpx.Client):
-    """Sends a GET again, once, if the connection was cut: the server may have ended a kept one."""
-
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        try:
-            return super().send(request, **options)
-        except (httpx.RemoteProtocolError, httpx.ReadError):
-            if request.method != "GET":
-                raise
-            return super().send(request, **options)
+class AnswerTooLargeError(LabelStudioError):
+    """Label Studio's API answered with more bytes than are read."""
 
 
 class LabelStudio:
     """One Label Studio server and a token for it. Safe under threads.
 
-    Images and the SDK's client in `api` are authorized alike.
+    Images and calls of the API go out by the same rules: see `ask`.
 
     Args:
         url: base address, with the base path if there is one, without a slash at its end.
@@ -80,106 +67,133 @@ class LabelStudio:
         )
         self._authorization = Authorization(url, token, self.reach, self.faults)
 
-    @functools.cached_property
-    def _http(self) -> httpx.Client:
-        return _RepeatingClient(
-            auth=self._authorization,
-            timeout=API_TIMEOUT_S,
-            follow_redirects=True,
-            event_hooks={"response": [self._stay]},
-        )
-
-    @functools.cached_property
-    def api(self) -> ApiClient:
-        """The SDK's client for this server, authorized as `authorization` says."""
-        # The SDK wants a key and would exchange it by itself; `auth` replaces what it sends.
-        # Its retries would repeat changes that were carried out, though no good answer came.
-        return ApiClient(
-            base_url=self.url, api_key="replaced", httpx_client=self._http, max_retries=0
-        )
-
-    def _stay(self, response: httpx.Response) -> None:
-        """Follow no redirect to another origin: what is sent is meant for this server."""
-        if not response.has_redirect_location:
-            return
-        place = urljoin(str(response.request.url), response.headers["Location"])
-        try:
-            stays = origin(place) == origin(self.url)
-        except ValueError:
-            stays = False
-        if not stays:
-            raise self.faults.redirected(place)
-
     @property
     def token_kind(self) -> str:
         """What kind of token it is, in Label Studio's words."""
         return self.faults.token_kind
 
-    def get_json(self, path: str, *, timeout_s: float | None = None) -> Any:
-        """Get what the API answers, as it is: the SDK's models take seconds for a page of masks.
+    def get_json(
+        self,
+        path: str,
+        kind: type[T] = Any,  # type: ignore[assignment]  # else what the API answers, as it is
+        *,
+        task: str = "",
+        timeout_s: float = API_TIMEOUT_S,
+        max_bytes: int = API_BYTES,
+    ) -> T:
+        """Get what the API answers; a redirect below the base address is followed.
 
         Args:
             path: below the base address, with its query.
-            timeout_s: of the whole call; if not given, a minute for each step of it.
+            kind: the type of the answer: fields that it does not name are skipped.
+            task: what it is asked to do, continuing "asked to", for the errors.
+            timeout_s: of the whole call.
+            max_bytes: largest answer.
 
         Raises:
             LabelStudioRefusalError: it took the call for a wrong one (4xx), and did nothing.
-            LabelStudioError: it refused otherwise, or did not answer with JSON.
+            AnswerTooLargeError: more than `max_bytes`.
+            LabelStudioError: it refused otherwise, did not answer, or not with JSON of this kind.
         """
-        return self._json("GET", path, timeout_s=timeout_s)
+        call = _Call("GET", path, task, timeout_s, max_bytes)
+        return self._read(call, self._call(call), kind)
 
-    def post_json(self, path: str, payload: Any) -> Any:
-        """Send JSON to the API and return what it answers; raises like `get_json`."""
-        return self._json("POST", path, payload)
+    def post_json(
+        self,
+        path: str,
+        payload: Any,
+        kind: type[T] = Any,  # type: ignore[assignment]
+        *,
+        task: str = "",
+        timeout_s: float = API_TIMEOUT_S,
+    ) -> T:
+        """Send JSON to the API, once, and return what it answers; raises like `get_json`."""
+        return self._send("POST", path, payload, kind, task, timeout_s)
 
-    def patch_json(self, path: str, payload: Any) -> Any:
+    def patch_json(
+        self,
+        path: str,
+        payload: Any,
+        kind: type[T] = Any,  # type: ignore[assignment]
+        *,
+        task: str = "",
+    ) -> T:
         """Change some fields of what is at a path; raises like `get_json`."""
-        return self._json("PATCH", path, payload)
+        return self._send("PATCH", path, payload, kind, task, API_TIMEOUT_S)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, *, task: str = "") -> None:
         """Delete what is at a path, unless somebody was faster; raises like `get_json`."""
-        self._json("DELETE", path)
+        self._call(_Call("DELETE", path, task, API_TIMEOUT_S, API_BYTES))
 
-    def _json(
-        self, method: str, path: str, payload: Any = None, timeout_s: float | None = None
-    ) -> Any:
-        place = path.partition("?")[0]
-        try:
-            if self.faults.url_is_set and timeout_s is None:
-                response = self._http.request(
-                    method, self.url + path, json=payload, timeout=API_TIMEOUT_S
-                )
-                answer = Answer(response.status_code, response.headers, response.content)
-            else:  # bounded as a whole; and what /setup named is reached as far as its images are
-                answer = exchange(
-                    method,
-                    self.url + path,
-                    deadline=Deadline(timeout_s or API_TIMEOUT_S),
-                    max_bytes=API_BYTES,
-                    reach=self.reach,
-                    headers={"Authorization": self.authorization()},
-                    payload=payload,
-                )
-            if 200 <= answer.status < 300:
-                return json.loads(answer.body) if answer.body else None
-            if method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND:
-                return None
-        except (httpx.HTTPError, TransportError, BodyTooLargeError, ValueError) as error:
-            raise self.faults.unreachable(f"did not answer {place} ({error})") from error
-        answer = Answer(answer.status, answer.headers, answer.body[:ERROR_BYTES])
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            raise self.faults.refused(answer)
-        said = answer.field("detail") or answer.body.decode(errors="replace") or "without a reason"
-        kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
-        raise kind(
-            f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {place}: "
-            + on_one_line(said[:500].rstrip(".")),
-            remedy=refusal_remedy(answer.status, said),
-        )
+    def upload(
+        self,
+        path: str,
+        files: Sequence[tuple[str, bytes]],
+        kind: type[T],
+        *,
+        task: str,
+    ) -> T:
+        """Send files, named and once, and return what the API answers; raises like `get_json`."""
+        size = sum(len(content) for _, content in files)
+        timeout_s = API_TIMEOUT_S + size / SLOWEST_UPLOAD_BYTES_S
+        call = _Call("POST", path, task, timeout_s, API_BYTES)
+        return self._read(call, self._call(call, files=files), kind)
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: Deadline,
+        max_bytes: int,
+        body: bytes | None = None,
+        files: Sequence[tuple[str, bytes]] = (),
+    ) -> Answer:
+        """Send one request with the token, and once more with a new one after a 401.
+
+        A token never leaves the base address, whatever the server or a task says.
+
+        Args:
+            method: such as GET.
+            url: below the base address.
+            deadline: of the exchange, and of one for an access token.
+            max_bytes: largest body of a 2xx.
+            body: JSON.
+            files: sent as a form in place of it.
+
+        Returns:
+            The answer, which may be a redirect or a refusal, but no 401.
+
+        Raises:
+            LabelStudioError: no token is known, it is refused, or the URL is elsewhere.
+            TransportError: no complete answer came.
+            BodyTooLargeError: more than `max_bytes`.
+        """
+        if path_below(self.url, url) is None:
+            raise self.faults.redirected(url)
+        refused = None
+        for _ in range(2):
+            sent = self.authorization(deadline=deadline, refused=refused)
+            if sent == refused:
+                break
+            answer = exchange(
+                method,
+                url,
+                deadline=deadline,
+                max_bytes=max_bytes,
+                reach=self.reach,
+                headers={"Authorization": sent},
+                body=body,
+                files=files,
+            )
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                return answer
+            refused = sent
+        raise self.faults.refused(answer)
 
     def close(self) -> None:
-        """Close the connections of `api`, which cannot be used after that."""
-        self._http.close()
+        """Close the connections that are kept for the next call."""
+        close_kept_connections()
 
     def authorization(self, *, deadline: Deadline | None = None, refused: str | None = None) -> str:
         """Make the value of the Authorization header for a request to this server.
@@ -195,3 +209,93 @@ class LabelStudio:
             LabelStudioError: no token is known, or the exchange failed.
         """
         return self._authorization.header(deadline=deadline, refused=refused)
+
+    def _send(
+        self, method: str, path: str, payload: Any, kind: type[T], task: str, timeout_s: float
+    ) -> T:
+        body = encode_json(payload)
+        timeout_s += len(body) / SLOWEST_UPLOAD_BYTES_S
+        call = _Call(method, path, task, timeout_s, API_BYTES)
+        return self._read(call, self._call(call, body=body), kind)
+
+    def _call(
+        self, call: "_Call", *, body: bytes | None = None, files: Sequence[tuple[str, bytes]] = ()
+    ) -> Answer:
+        """Carry out a call.
+
+        Returns:
+            Its answer of 2xx; for a DELETE also a 404.
+        """
+        url, deadline = self.url + call.path, Deadline(call.timeout_s)
+        try:
+            for _ in range(1 + MAX_REDIRECTS):
+                answer = self.ask(
+                    call.method,
+                    url,
+                    deadline=deadline,
+                    max_bytes=call.max_bytes,
+                    body=body,
+                    files=files,
+                )
+                location = answer.headers.get("Location")
+                if answer.status not in REDIRECTS or not location:
+                    break
+                try:
+                    place = redirect_target(url, location)
+                except ValueError:
+                    raise self.faults.redirected(location) from None
+                if call.method != "GET" or path_below(self.url, place) is None:
+                    raise self.faults.redirected(place)
+                url = place
+        except TransportError as error:
+            task = call.task or f"answer {call}"
+            raise self.faults.unreachable(error, task=task) from None
+        except BodyTooLargeError:
+            raise AnswerTooLargeError(
+                f"Label Studio at {without_secrets(self.url)} answered {call} with more than "
+                f"{call.max_bytes // MEGABYTE} MB",
+                remedy="make what it answers smaller",
+            ) from None
+        is_gone = call.method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND
+        if 200 <= answer.status < 300 or is_gone:
+            return answer
+        raise self._refusal(call, answer)
+
+    def _read(self, call: "_Call", answer: Answer, kind: type[T]) -> T:
+        try:
+            most = call.max_bytes // BYTES_PER_CONTAINER
+            return decode_json(answer.body or b"null", kind, max_containers=most)
+        except JsonAnswerError as error:
+            raise LabelStudioError(
+                f"Label Studio at {without_secrets(self.url)} answered {call} "
+                f"with other JSON than expected ({error})",
+                remedy="check that a Label Studio answers there, and no other program or proxy: "
+                "python -m backend check",
+            ) from None
+
+    def _refusal(self, call: "_Call", answer: Answer) -> LabelStudioError:
+        try:
+            detail = refusal_detail(decode_json(answer.body, dict[str, Any]))
+        except JsonAnswerError:
+            detail = ""
+        detail = detail or answer.body.decode(errors="replace")
+        kind = LabelStudioRefusalError if 400 <= answer.status < 500 else LabelStudioError
+        said = on_one_line(detail[:LONGEST_DETAIL].rstrip(".")) or "without a reason"
+        return kind(
+            f"Label Studio at {without_secrets(self.url)} answered {answer.status} to {call}"
+            + (f": {said}" if self.faults.may_quote else ""),
+            remedy=refusal_remedy(answer.status, detail),
+        )
+
+
+class _Call(NamedTuple):
+    method: str
+    path: str
+    task: str
+    timeout_s: float
+    max_bytes: int
+
+    def __str__(self) -> str:
+        """For messages: without the query, which may be long."""
+        place = self.path.partition("?")[0]
+        return f"{place}, asked to {self.task}" if self.task else place

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from backend.label_studio.client import LabelStudio
 from backend.settings.settings import Settings
 from backend.transport.addresses import Reach
-from backend.transport.transport import origin
+from backend.transport.transport import close_kept_connections, origin
 
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
 
@@ -78,12 +78,8 @@ class Connections:
         return self._reach if server is None else server.reach
 
     def close(self) -> None:
-        """Close the connections to every Label Studio that is known."""
-        with self._lock:
-            servers = {setup.server for setup in self._projects.values()} | {self._configured}
-        for server in servers:
-            if server is not None:
-                server.close()
+        """Close the connections that are kept for the next call."""
+        close_kept_connections()
 
     def _setup(self, project: str) -> "_Setup | None":
         with self._lock:

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from backend.core.errors import LabelStudioError
 from backend.core.text import on_one_line
-from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
 from backend.settings.settings import Settings
 
 BACKEND_TITLE = "MobileSAM"
 CONNECTED = "Connected"
+CLICK_TIMEOUT_S = 110.0  # Label Studio waits 100 s for the backend
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def list_backends(server: LabelStudio, project_id: int) -> list[BackendRecord]:
     Raises:
         LabelStudioError: Label Studio refused or did not answer, as from all functions here.
     """
-    with explained(server, f"list the backends of project {project_id}"):
-        found = [_record(known) for known in server.api.ml.list(project=project_id)]
-    return sorted(found, key=lambda record: record.id)
+    task = f"list the backends of project {project_id}"
+    answers = server.get_json(f"/api/ml/?project={project_id}", list[_RecordAnswer], task=task)
+    return sorted((answer.record() for answer in answers), key=lambda record: record.id)
 
 
 def find_backend(
@@ -119,23 +121,23 @@ def register_backend(
     Returns:
         The record, as it is then.
     """
-    options: dict[str, Any] = {"url": backend_url, "is_interactive": True}
+    options: dict[str, Any] = {"project": project_id, "url": backend_url, "is_interactive": True}
     if basic_auth is not None:
         options |= {
             "auth_method": "BASIC_AUTH",
             "basic_auth_user": basic_auth.user,
             "basic_auth_pass": basic_auth.password,
         }
-    with explained(server, f"connect the backend at {backend_url}"):
-        for record in known:
-            if record.is_at(backend_url):
-                if _is_as_wanted(record, basic_auth):
-                    return record
-                # Sending the record's own address again makes Label Studio look at it anew.
-                updated = server.api.ml.update(record.id, project=project_id, **options)
-                return _record(updated)
-        created = server.api.ml.create(project=project_id, title=BACKEND_TITLE, **options)
-        return _record(created)
+    task = f"connect the backend at {backend_url}"
+    for record in known:
+        if record.is_at(backend_url):
+            if _is_as_wanted(record, basic_auth):
+                return record
+            # Sending the record's own address again makes Label Studio look at it anew.
+            path = f"/api/ml/{record.id}"
+            return server.patch_json(path, options, _RecordAnswer, task=task).record()
+    created = {"title": BACKEND_TITLE, **options}
+    return server.post_json("/api/ml/", created, _RecordAnswer, task=task).record()
 
 
 def make_room(server: LabelStudio, project_id: int, record: BackendRecord) -> str:
@@ -148,8 +150,9 @@ def make_room(server: LabelStudio, project_id: int, record: BackendRecord) -> st
     if not record.is_connected:
         remove_backend(server, project_id, record)
         return "removed"
-    with explained(server, f"switch interactive preannotations off for the backend {record}"):
-        server.api.ml.update(record.id, project=project_id, url=record.url, is_interactive=False)
+    change = {"project": project_id, "url": record.url, "is_interactive": False}
+    task = f"switch interactive preannotations off for the backend {record}"
+    server.patch_json(f"/api/ml/{record.id}", change, task=task)
     return "no longer interactive"
 
 
@@ -158,11 +161,12 @@ def remove_backend(server: LabelStudio, project_id: int, record: BackendRecord) 
 
     The record last: where this is interrupted, it is found again.
     """
-    with explained(server, f"remove the backend {record}"):
-        for webhook in server.api.webhooks.list(project=str(project_id)):
-            if webhook.url == f"{record.url}/webhook":
-                server.api.webhooks.delete(webhook.id)
-        server.api.ml.delete(record.id)
+    task = f"remove the backend {record}"
+    path = f"/api/webhooks/?project={project_id}"
+    for webhook in server.get_json(path, list[_Webhook], task=task):
+        if webhook.url == f"{record.url}/webhook":
+            server.delete(f"/api/webhooks/{webhook.id}/", task=task)
+    server.delete(f"/api/ml/{record.id}", task=task)
 
 
 def ask_backend(
@@ -179,17 +183,19 @@ def ask_backend(
     Returns:
         The regions that the backend answered.
     """
-    with explained(server, f"pass a click on task {task_id} to the backend"):
-        answer = server.api.ml.with_raw_response.predict_interactive(
-            backend_id, task=task_id, context={"result": prompts}
-        ).response.json()
-    if "errors" in answer:
+    answer = server.post_json(
+        f"/api/ml/{backend_id}/interactive-annotating",
+        {"task": task_id, "context": {"result": prompts}},
+        _ClickAnswer,
+        task=f"pass a click on task {task_id} to the backend",
+        timeout_s=CLICK_TIMEOUT_S,
+    )
+    if answer.errors is not None:
         raise LabelStudioError(
-            f"a click on task {task_id} failed: "
-            + on_one_line("; ".join(map(str, answer["errors"]))),
+            f"a click on task {task_id} failed: " + on_one_line("; ".join(map(str, answer.errors))),
             remedy="read the backend's log",
         )
-    return list((answer["data"] or {}).get("result", []))
+    return answer.data.result if answer.data else []
 
 
 def _is_as_wanted(record: BackendRecord, basic_auth: BasicAuth | None) -> bool:
@@ -198,14 +204,38 @@ def _is_as_wanted(record: BackendRecord, basic_auth: BasicAuth | None) -> bool:
     return record.is_interactive and record.is_connected and same_user
 
 
-def _record(known: Any) -> BackendRecord:
-    return BackendRecord(
-        id=int(known.id),
-        url=known.url or "",
-        title=known.title or "",
-        is_interactive=bool(known.is_interactive),
-        state=known.readable_state or "",
-        error=on_one_line(known.error_message or ""),
-        model_version=known.model_version or "",
-        basic_auth_user=known.basic_auth_user or "",
-    )
+class _RecordAnswer(Struct):
+    id: int
+    url: str | None = None
+    title: str | None = None
+    is_interactive: bool | None = None
+    readable_state: str | None = None
+    error_message: str | None = None
+    model_version: str | None = None
+    basic_auth_user: str | None = None
+
+    def record(self) -> BackendRecord:
+        return BackendRecord(
+            id=self.id,
+            url=self.url or "",
+            title=self.title or "",
+            is_interactive=bool(self.is_interactive),
+            state=self.readable_state or "",
+            error=on_one_line(self.error_message or ""),
+            model_version=self.model_version or "",
+            basic_auth_user=self.basic_auth_user or "",
+        )
+
+
+class _Webhook(Struct):
+    id: int
+    url: str | None = None
+
+
+class _Prediction(Struct):
+    result: list[dict[str, Any]] = []
+
+
+class _ClickAnswer(Struct):
+    errors: list[Any] | None = None
+    data: _Prediction | None = None

@@ -9,11 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from backend.label_studio.client import LabelStudio
+from msgspec import Struct, ValidationError, convert
+
+from backend.core.errors import LabelStudioError
+from backend.core.text import without_secrets
+from backend.core.units import MEGABYTE
+from backend.label_studio.client import API_BYTES, API_TIMEOUT_S, AnswerTooLargeError, LabelStudio
 
 ID_AND_DATA = "task_only"
 EVERYTHING = "all"  # annotations, drafts and predictions with all their regions
 TASKS_PER_PAGE = {ID_AND_DATA: 200, EVERYTHING: 50}  # some megabytes, where masks come along
+PAGE_TIMEOUT_S = 300.0  # some minutes for the masks of 50 tasks, on a slow line
+TASK_BYTES = 256 * MEGABYTE  # of a single task, with all that was drawn in it
+SEQUENTIAL = "Sequential sampling"
 
 
 def iterate_tasks(
@@ -33,10 +41,28 @@ def iterate_tasks(
     Raises:
         LabelStudioError: Label Studio refused or did not answer.
     """
-    last_id = 0
-    while page := tasks_after(
-        server, project_id, last_id, count=TASKS_PER_PAGE[fields], fields=fields
-    ):
+    last_id, count = 0, TASKS_PER_PAGE[fields]
+    while True:
+        try:
+            page = tasks_after(
+                server,
+                project_id,
+                last_id,
+                count=count,
+                fields=fields,
+                timeout_s=PAGE_TIMEOUT_S,
+                max_bytes=API_BYTES if count > 1 else TASK_BYTES,
+            )
+        except AnswerTooLargeError as error:
+            if count == 1:
+                raise LabelStudioError(
+                    f"the task after task {last_id} is too large: {error.message}",
+                    remedy="delete what is in it twice, or the whole task",
+                ) from None
+            count = max(1, count // 4)  # no more of them in memory than fit
+            continue
+        if not page:
+            return
         yield from page
         last_id = page[-1]["id"]
 
@@ -49,7 +75,8 @@ def tasks_after(
     count: int,
     fields: str = ID_AND_DATA,
     unfinished: bool = False,
-    timeout_s: float | None = None,
+    timeout_s: float = API_TIMEOUT_S,
+    max_bytes: int = API_BYTES,
 ) -> list[dict[str, Any]]:
     """Ask for the tasks that follow one, as `iterate_tasks` yields them.
 
@@ -63,9 +90,11 @@ def tasks_after(
         count: at most so many.
         fields: as for `iterate_tasks`.
         unfinished: only those that still lack an annotation.
-        timeout_s: of the call; the usual one if not given.
+        timeout_s: of the call.
+        max_bytes: largest page.
 
     Raises:
+        AnswerTooLargeError: the page is larger.
         LabelStudioError: Label Studio refused or did not answer.
     """
     filters = [_filter("id", "greater", "Number", task_id)]
@@ -81,9 +110,61 @@ def tasks_after(
             {"filters": {"conjunction": "and", "items": filters}, "ordering": ["tasks:id"]}
         ),
     }
-    answer = server.get_json(f"/api/tasks/?{urlencode(parameters)}", timeout_s=timeout_s)
-    tasks: list[dict[str, Any]] = answer["tasks"]
+    tasks = server.get_json(
+        f"/api/tasks/?{urlencode(parameters)}",
+        _Page,
+        task=f"list the tasks of project {project_id}",
+        timeout_s=timeout_s,
+        max_bytes=max_bytes,
+    ).tasks
+    _check_tasks(server, project_id, tasks, task_id)
     return tasks
+
+
+def serves_in_order(
+    server: LabelStudio, project_id: int, *, timeout_s: float, max_bytes: int
+) -> bool:
+    """Ask whether annotators get a project's tasks in the order of their ids.
+
+    The other ways of sampling are random, or need a model's scores.
+
+    Raises:
+        LabelStudioError: Label Studio refused or did not answer.
+    """
+    path = f"/api/projects/{project_id}/"
+    project = server.get_json(path, _Sampling, timeout_s=timeout_s, max_bytes=max_bytes)
+    return project.sampling == SEQUENTIAL
+
+
+class _Page(Struct):
+    tasks: list[dict[str, Any]]
+
+
+class _Task(Struct):
+    id: int
+    data: dict[str, Any]
+
+
+class _Sampling(Struct):
+    sampling: str | None = None
+
+
+def _check_tasks(
+    server: LabelStudio, project_id: int, tasks: list[dict[str, Any]], last_id: int
+) -> None:
+    """See that each has an id and data, and that the next page will not be this one again."""
+    try:
+        if all(task.id > last_id for task in convert(tasks, list[_Task])):
+            return
+        fault = f"tasks that do not follow task {last_id}"
+    except ValidationError as error:
+        fault = str(error)
+    raise LabelStudioError(
+        f"Label Studio at {without_secrets(server.url)} listed the tasks of project {project_id} "
+        f"otherwise than expected ({fault})",
+        remedy="check that a Label Studio answers there, and no other program or proxy: "
+        "python -m backend check",
+    )
 
 
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:

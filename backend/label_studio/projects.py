@@ -1,16 +1,13 @@
 """Label Studio projects in which a click gives a mask: config, pictures, connected backend."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from label_studio_sdk.core.api_error import ApiError
+from msgspec import Struct
 
 from backend.core.errors import LabelStudioError
 from backend.core.text import without_secrets
-from backend.label_studio.api_faults import explained
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import (
     BACKEND_TITLE,
@@ -18,10 +15,8 @@ from backend.label_studio.ml_backends import (
     register_backend,
     remove_backend,
 )
-from backend.transport.transport import ERROR_BYTES, Answer, Deadline, exchange
+from backend.label_studio.project_tasks import iterate_tasks
 
-UPLOAD_TIMEOUT_S = 60.0
-SLOWEST_UPLOAD_BYTES_S = 64 * 1024  # 0.5 Mbit/s; files take their time besides
 PROJECTS_LISTED = 100
 
 # With Auto-Annotation on, the key K picks the smart key point, R the smart rectangle, B the brush.
@@ -70,11 +65,9 @@ def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
     Raises:
         LabelStudioError: Label Studio refused or did not answer, as from all functions here.
     """
-    with explained(server, f"open the project {title!r}"):
-        project: Any
-        for project in server.api.projects.list():
-            if project.title == title:
-                return int(project.id)
+    for project in _iterate_projects(server, f"open the project {title!r}"):
+        if project.title == title:
+            return project.id
     return create_project(server, title, LABELING_CONFIG, instruction=instruction)
 
 
@@ -92,14 +85,14 @@ def create_project(
     Returns:
         The project's id.
     """
-    with explained(server, f"create the project {title!r}"):
-        project: Any = server.api.projects.create(
-            title=title,
-            label_config=labeling_config,
-            expert_instruction=instruction,
-            show_instruction=bool(instruction),
-        )
-        return int(project.id)
+    project = {
+        "title": title,
+        "label_config": labeling_config,
+        "expert_instruction": instruction,
+        "show_instruction": bool(instruction),
+    }
+    task = f"create the project {title!r}"
+    return server.post_json("/api/projects/", project, _Created, task=task).id
 
 
 class Project(NamedTuple):
@@ -114,13 +107,13 @@ class Project(NamedTuple):
 
 def describe_project(server: LabelStudio, project_id: int) -> Project:
     """Ask for what is needed to work on a project."""
-    return _project(server.get_json(f"/api/projects/{project_id}/"))
+    return server.get_json(f"/api/projects/{project_id}/", _ProjectAnswer).project()
 
 
 def list_projects(server: LabelStudio) -> list[Project]:
     """List the projects that the token's user sees, newest first; at most `PROJECTS_LISTED`."""
-    answer = server.get_json(f"/api/projects/?page_size={PROJECTS_LISTED}")
-    return [_project(fields) for fields in answer["results"]]
+    page = server.get_json(f"/api/projects/?page_size={PROJECTS_LISTED}", _ProjectPage)
+    return [answer.project() for answer in page.results]
 
 
 def save_labeling_config(server: LabelStudio, project_id: int, labeling_config: str) -> None:
@@ -129,8 +122,9 @@ def save_labeling_config(server: LabelStudio, project_id: int, labeling_config: 
     Raises:
         LabelStudioError: it does not fit the annotations that the project has, or is not one.
     """
-    with explained(server, f"save the labeling config of project {project_id}"):
-        server.api.projects.update(project_id, label_config=labeling_config)
+    task = f"save the labeling config of project {project_id}"
+    config = {"label_config": labeling_config}
+    server.patch_json(f"/api/projects/{project_id}/", config, task=task)
 
 
 def upload_pictures(
@@ -150,7 +144,8 @@ def upload_pictures(
     missing = {name: content for name, content in pictures.items() if name not in known}
     if not missing:
         return known
-    _upload(server, f"/api/projects/{project_id}/import", list(missing.items()))
+    task = f"take {len(missing)} pictures"
+    server.upload(f"/api/projects/{project_id}/import", list(missing.items()), Any, task=task)
     return _tasks_by_picture(server, project_id, pictures)
 
 
@@ -167,15 +162,15 @@ def upload_files(
     Returns:
         For each file what a task's data holds to show it.
     """
-    answer = _upload(server, f"/api/projects/{project_id}/import?commit_to_project=false", files)
-    ids = json.loads(answer.body)["file_upload_ids"]
+    path = f"/api/projects/{project_id}/import?commit_to_project=false"
+    ids = server.upload(path, files, _Uploaded, task=f"take {len(files)} pictures").file_upload_ids
     if len(ids) != len(files):
         raise LabelStudioError(
             f"Label Studio at {without_secrets(server.url)} took {len(ids)} of {len(files)} files",
             remedy="see which kinds of files it takes",
         )
-    uploads = [server.get_json(f"/api/import/file-upload/{number}") for number in ids]
-    return [f"/data/{upload['file']}" for upload in uploads]
+    uploads = [server.get_json(f"/api/import/file-upload/{number}", _Upload) for number in ids]
+    return [f"/data/{upload.file}" for upload in uploads]
 
 
 def import_tasks(server: LabelStudio, project_id: int, tasks: Sequence[dict[str, Any]]) -> None:
@@ -207,44 +202,58 @@ def connect_backend(server: LabelStudio, project_id: int, backend_url: str) -> i
     return register_backend(server, project_id, backend_url, known=known).id
 
 
-def _project(fields: dict[str, Any]) -> Project:
-    created = datetime.fromisoformat(fields["created_at"])
-    return Project(
-        id=int(fields["id"]),
-        title=fields.get("title") or "",
-        label_config=fields.get("label_config") or "",
-        task_count=fields.get("task_number") or 0,
-        key=f"{fields['id']}.{int(created.timestamp())}",
-    )
+class _ProjectAnswer(Struct):
+    id: int
+    created_at: datetime
+    title: str | None = None
+    label_config: str | None = None
+    task_number: int | None = None
 
-
-def _upload(server: LabelStudio, path: str, files: Sequence[tuple[str, bytes]]) -> Answer:
-    size = sum(len(content) for _, content in files)
-    timeout_s = UPLOAD_TIMEOUT_S + size / SLOWEST_UPLOAD_BYTES_S
-    with explained(server, f"take {len(files)} pictures"):
-        answer = exchange(
-            "POST",
-            f"{server.url}{path}",
-            deadline=Deadline(timeout_s),
-            max_bytes=ERROR_BYTES,
-            reach=server.reach,
-            headers={"Authorization": server.authorization()},
-            files=files,
+    def project(self) -> Project:
+        return Project(
+            id=self.id,
+            title=self.title or "",
+            label_config=self.label_config or "",
+            task_count=self.task_number or 0,
+            key=f"{self.id}.{int(self.created_at.timestamp())}",
         )
-        if answer.status != HTTPStatus.CREATED:
-            raise ApiError(status_code=answer.status, body=answer.body.decode(errors="replace"))
-    return answer
+
+
+class _ProjectPage(Struct):
+    results: list[_ProjectAnswer]
+    next: str | None = None
+
+
+class _Created(Struct):
+    id: int
+
+
+class _Uploaded(Struct):
+    file_upload_ids: list[int]
+
+
+class _Upload(Struct):
+    file: str
+
+
+def _iterate_projects(server: LabelStudio, task: str) -> Iterator[Project]:
+    number = 1
+    while True:
+        path = f"/api/projects/?page={number}&page_size={PROJECTS_LISTED}"
+        page = server.get_json(path, _ProjectPage, task=task)
+        yield from (answer.project() for answer in page.results)
+        if page.next is None or not page.results:
+            return
+        number += 1
 
 
 def _tasks_by_picture(
     server: LabelStudio, project_id: int, pictures: Mapping[str, bytes]
 ) -> dict[str, int]:
     tasks: dict[str, int] = {}
-    task: Any
-    with explained(server, f"list the tasks of project {project_id}"):
-        for task in server.api.tasks.list(project=project_id):
-            # Label Studio stores an upload as /data/upload/<project>/<8 hex>-<name>.
-            name = str(task.data.get("image", "")).rpartition("/")[2].partition("-")[2]
-            if name in pictures:
-                tasks[name] = int(task.id)
+    for task in iterate_tasks(server, project_id):
+        # Label Studio stores an upload as /data/upload/<project>/<8 hex>-<name>.
+        name = str(task["data"].get("image", "")).rpartition("/")[2].partition("-")[2]
+        if name in pictures:
+            tasks[name] = task["id"]
     return tasks

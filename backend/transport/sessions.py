@@ -25,6 +25,8 @@ from urllib3.exceptions import (
 from urllib3.util import parse_url
 from urllib3.util.connection import create_connection
 
+from backend.transport.certificates import ca_bundle
+
 KEPT_CONNECTIONS = 16  # per host, for the next exchange
 # A firewall or load balancer may forget a connection that is idle, and drop what comes on it then:
 # that would be waited for to the end of the timeout. They do so after four minutes or more.
@@ -128,6 +130,12 @@ class _Session(requests.Session):
     def get_redirect_target(self, _resp: requests.Response) -> None:
         return None
 
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "verify": ca_bundle()}
+
 
 class _Adapter(HTTPAdapter):
     def __init__(self, reach: Resolver) -> None:
@@ -189,6 +197,13 @@ class Sessions:
                 # Only the connections that nobody uses now are closed at once.
                 self._sessions.popitem(last=False)[1].close()
             return session
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now."""
+        with self._lock:
+            sessions, self._sessions = self._sessions, OrderedDict()
+        for session in sessions.values():
+            session.close()
 
     def _make(self, reach: Resolver) -> requests.Session:
         session = _Session()

@@ -5,7 +5,6 @@ byte now and then holds a thread for hours. Here one `Deadline` covers connectin
 the body. (A name with several dead addresses may take it for each; the resolver has its own.)
 """
 
-import json
 import re
 import socket
 import ssl
@@ -23,6 +22,8 @@ from urllib3.exceptions import (
     ProtocolError,
 )
 
+from backend.transport.certificates import REMEDY, CertificatesNotFoundError
+from backend.transport.json_body import JsonAnswerError, decode_json
 from backend.transport.sessions import (
     KEPT_CONNECTIONS,
     KeptConnectionEndedError,
@@ -49,11 +50,18 @@ _sessions = Sessions()
 
 
 class TransportError(Exception):
-    """No complete answer came; the text continues a sentence that starts with the address."""
+    """No complete answer came; the text continues a sentence that starts with the address.
+
+    `remedy` says what to do, where more is known than that the address may be wrong.
+    """
+
+    def __init__(self, words: str, *, remedy: str = "") -> None:
+        super().__init__(words)
+        self.remedy = remedy
 
 
 class BodyTooLargeError(Exception):
-    """The body of a 200 has more bytes than allowed."""
+    """The body of a 2xx has more bytes than allowed."""
 
 
 class Deadline:
@@ -81,7 +89,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered; of a status other than 200 the body's first `ERROR_BYTES`."""
+    """What a server answered; of a status other than 2xx the body's first `ERROR_BYTES`."""
 
     status: int
     headers: Mapping[str, str]
@@ -90,8 +98,8 @@ class Answer:
     def field(self, name: str) -> str | None:
         """A text field of a body that is a JSON object; None if there is none."""
         try:
-            value = json.loads(self.body)[name]
-        except (ValueError, TypeError, LookupError):
+            value = decode_json(self.body, dict[str, Any]).get(name)
+        except JsonAnswerError:
             return None
         return value if isinstance(value, str) else None
 
@@ -104,27 +112,27 @@ def exchange(
     max_bytes: int,
     reach: Resolver,
     headers: Mapping[str, str] | None = None,
-    payload: Any = None,
+    body: bytes | None = None,
     files: Sequence[tuple[str, bytes]] = (),
     is_idempotent: bool | None = None,
 ) -> Answer:
     """Send one request and read its answer; a redirect is an answer like any other.
 
     Safe under threads. No cookie is kept and no `.netrc` is read, so that nothing a server sent
-    and no credential but those in `headers` travels. Proxies and `REQUESTS_CA_BUNDLE` of the
-    environment are honoured. A proxy resolves names by itself and connects where its own rules let
-    it; what `reach` refuses is not asked of it, as far as names resolve here.
+    and no credential but those in `headers` travels. Proxies of the environment are honoured, and
+    its certificate authorities: see `certificates`. A proxy resolves names by itself and connects
+    where its own rules let it; what `reach` refuses is not asked of it, where names resolve here.
 
     Args:
         method: such as GET.
         url: http or https, already percent-encoded.
         deadline: ends the exchange wherever it stands.
-        max_bytes: largest body of a 200.
+        max_bytes: largest body of a 2xx.
         reach: asked for the addresses of the host; the connection goes to one of them, and a name
             is resolved only there. TLS and the Host header still have the name.
         headers: sent besides the usual ones.
-        payload: body of the request, sent as JSON.
-        files: names and contents, sent as a form in place of `payload`.
+        body: of the request, sent as JSON.
+        files: names and contents, sent as a form in place of `body`.
         is_idempotent: whether the server may get it twice, as a GET if not given. Servers close
             connections that were idle, now and then just when a request comes; what may be
             repeated then goes out again.
@@ -135,13 +143,15 @@ def exchange(
     """
     # Some hosts refuse the name of a library; an image does not get smaller by compression.
     own_headers = {"User-Agent": "mobilesam-label-studio", "Accept-Encoding": "identity"}
+    if body is not None:
+        own_headers["Content-Type"] = "application/json"
     # Label Studio takes one file of each field, so that none may share its name.
     form = [(f"file{index}", file) for index, file in enumerate(files)]
     request = {
         "method": method,
         "url": url,
         "headers": {**own_headers, **(headers or {})},
-        "json": payload,
+        "data": body,
         "files": form,
     }
     may_repeat = method == "GET" if is_idempotent is None else is_idempotent
@@ -149,6 +159,8 @@ def exchange(
     while True:
         try:
             return _exchange_once(request, deadline=deadline, max_bytes=max_bytes, reach=reach)
+        except CertificatesNotFoundError as error:
+            raise TransportError(f"is not asked: {error}", remedy="correct it") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             deadline.left()
             chain = _chain(error)
@@ -156,7 +168,14 @@ def exchange(
                 repeats_left -= 1
                 continue
             # Not chained: the messages inside quote the whole URL.
-            raise TransportError(_why(chain, deadline)) from None
+            distrusted = any(isinstance(one, ssl.SSLCertVerificationError) for one in chain)
+            remedy = REMEDY if distrusted else ""
+            raise TransportError(_why(chain, deadline), remedy=remedy) from None
+
+
+def close_kept_connections() -> None:
+    """Close the connections that are kept for the next exchange, and that nobody uses now."""
+    _sessions.close()
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
@@ -190,9 +209,10 @@ def _exchange_once(
 
 def _read(response: requests.Response, max_bytes: int) -> bytes:
     body = bytearray()
+    is_success = 200 <= response.status_code < 300
     for chunk in response.iter_content(64 * 1024):
         body += chunk
-        if response.status_code != requests.codes.ok and len(body) >= ERROR_BYTES:
+        if not is_success and len(body) >= ERROR_BYTES:
             return bytes(body[:ERROR_BYTES])
         if len(body) > max_bytes:
             raise BodyTooLargeError(f"more than {max_bytes} bytes came")

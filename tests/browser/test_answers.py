@@ -48,11 +48,11 @@ def new_task(api, backend):
     """Makes a task with the scene in a project of its own, and answers (project id, task id)."""
 
     def make(labeling_config):
-        project = api.api.projects.create(title="Answers", label_config=labeling_config)
+        project_id = projects.create_project(api, "Answers", labeling_config)
         scene = png_bytes(generate_scene(9, SIZE_HW).image)
-        tasks = projects.upload_pictures(api, project.id, {"scene.png": scene})
-        projects.connect_backend(api, project.id, backend.url)
-        return project.id, tasks["scene.png"]
+        tasks = projects.upload_pictures(api, project_id, {"scene.png": scene})
+        projects.connect_backend(api, project_id, backend.url)
+        return project_id, tasks["scene.png"]
 
     return make
 
@@ -147,8 +147,8 @@ def test_bitmask_drawn_by_hand_is_read(labeling_page, api, new_task):
 
 def stored(api, task):
     """The regions of the one annotation that a task has, as the API gives them."""
-    [annotation] = api.api.annotations.list(int(task[1]))
-    return annotation.result
+    [annotation] = api.get_json(f"/api/tasks/{task[1]}/annotations/")
+    return annotation["result"]
 
 
 def expect_stored(regions, answered, kind, *, own_labels):

@@ -148,20 +148,21 @@ def test_click_on_second_image(labeling_page, api, backend, project):
 
 def _picture_url(api, project, name):
     _project_id, tasks = project
-    return api.api.tasks.get(str(tasks[name])).data["image"]
+    return api.get_json(f"/api/tasks/{tasks[name]}/")["data"]["image"]
 
 
 def _new_task(api, backend, labeling_config, data):
     """(project id, task id) of a task in a project of its own, connected to the backend."""
-    project = api.api.projects.create(title="Another config", label_config=labeling_config)
-    projects.connect_backend(api, project.id, backend.url)
-    return project.id, api.api.tasks.create(project=project.id, data=data).id
+    project_id = projects.create_project(api, "Another config", labeling_config)
+    projects.connect_backend(api, project_id, backend.url)
+    task = api.post_json("/api/tasks/", {"project": project_id, "data": data})
+    return project_id, task["id"]
 
 
 def _only_annotation(api, task_id):
     """The regions of the one annotation that a task has, as the API gives them."""
-    [annotation] = api.api.annotations.list(int(task_id))
-    return annotation.result
+    [annotation] = api.get_json(f"/api/tasks/{task_id}/annotations/")
+    return annotation["result"]
 
 
 def _iou(mask, other):

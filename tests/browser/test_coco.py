@@ -17,6 +17,7 @@ from backend.commands.prelabel.predictions import show_predictions
 from backend.datasets.coco_tasks import MODEL_VERSION
 from backend.images.samples import png_bytes
 from backend.label_studio.project_tasks import iterate_tasks
+from backend.label_studio.projects import list_projects
 from mobilesam.scenes import generate_scene
 
 pytestmark = pytest.mark.browser
@@ -87,14 +88,14 @@ def annotation(number, image_id, mask):
 @pytest.fixture(scope="module")
 def project_id(api, data_set):
     """The data set in a new project, as import-coco puts it there."""
-    before = {project.id for project in api.api.projects.list()}
+    before = {project.id for project in list_projects(api)}
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LABEL_STUDIO_URL", api.url)
         environment.setenv("LABEL_STUDIO_API_KEY", api.authorization().partition(" ")[2])
         source = [str(data_set / "instances.json"), "--image-root", str(data_set)]
         target = ["--new", "From COCO", "--labeling-config", str(data_set / "config.xml")]
         assert main(["import-coco", *source, *target]) == 0
-    [project_id] = {project.id for project in api.api.projects.list()} - before
+    [project_id] = {project.id for project in list_projects(api)} - before
     return project_id
 
 
@@ -128,10 +129,10 @@ def test_imported_predictions_keep_their_shared_labels_until_they_are_submitted(
 ):
     monkeypatch.setenv("LABEL_STUDIO_URL", api.url)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", api.authorization().partition(" ")[2])
-    before = {project.id for project in api.api.projects.list()}
+    before = {project.id for project in list_projects(api)}
     source = [str(data_set / "instances.json"), "--image-root", str(data_set)]
     assert main(["import-coco", *source, "--new", "Suggestions", "--as", "predictions"]) == 0
-    [project_id] = {project.id for project in api.api.projects.list()} - before
+    [project_id] = {project.id for project in list_projects(api)} - before
     show_predictions(api, project_id, MODEL_VERSION)
     task = next(iterate_tasks(api, project_id))
     labeling_page.look_at(project_id, task["id"], size_hw=SIZE_HW)
@@ -219,8 +220,8 @@ def masks_of(coco):
 def test_imported_masks_are_drawn(labeling_page, api, project_id, data_set):
     """Imported regions are where they belong; "empty.png" is the same image without them."""
     tasks = {
-        task.data["image"].rpartition("-")[2]: task.id
-        for task in api.api.tasks.list(project=project_id)
+        task["data"]["image"].rpartition("-")[2]: task["id"]
+        for task in iterate_tasks(api, project_id)
     }
     page = labeling_page
     page.look_at(project_id, tasks["empty.png"], size_hw=SIZE_HW)

@@ -128,12 +128,13 @@ def test_own_project_is_connected_clicked_and_checked(
     assert "nothing was changed" in said
 
     [record] = list_backends(api, own_project)
-    api.api.ml.update(record.id, project=own_project, url=record.url, is_interactive=False)
+    change = {"project": own_project, "url": record.url, "is_interactive": False}
+    api.patch_json(f"/api/ml/{record.id}", change)
     assert failed() == ["interactive"]
     assert run("connect", "--yes")[0] == 0
     assert failed() == []
 
-    api.api.projects.update(own_project, label_config=OWN_CONFIG)
+    api.patch_json(f"/api/projects/{own_project}/", {"label_config": OWN_CONFIG})
     # Label Studio asks for the setup again, and its answer stands in the status line.
     assert failed() == ["reachable", "labeling_config"]
     [record] = list_backends(api, own_project)

@@ -11,6 +11,8 @@ import pytest
 from processes import is_alive
 
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.ml_backends import list_backends
+from backend.label_studio.project_tasks import iterate_tasks
 
 pytestmark = pytest.mark.browser
 
@@ -93,11 +95,11 @@ def _project(folder, said):
     url, project_id = re.search(r"(http://\S+)/projects/(\d+)/data", said).groups()
     credentials = json.loads((folder / ".label-studio/data/credentials.json").read_text())
     with closing(LabelStudio(url, credentials["token"])) as server:
-        [backend] = server.api.ml.list(project=int(project_id))
+        [backend] = list_backends(server, int(project_id))
         assert backend.is_interactive
-        assert backend.readable_state == "Connected"
-        tasks = server.api.tasks.list(project=int(project_id))
-        return [task.data["image"].partition("-")[2] for task in tasks]
+        assert backend.is_connected
+        tasks = iterate_tasks(server, int(project_id))
+        return [task["data"]["image"].partition("-")[2] for task in tasks]
 
 
 def _children(process):

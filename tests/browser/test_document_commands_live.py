@@ -46,8 +46,9 @@ def project_id(api):
         value = BOX_PCT | {"rectanglelabels": ["Object"]}
         box = {"from_name": "box", "to_name": "image", "type": "rectanglelabels", "value": value}
         box |= {"id": "box", "original_width": SIZE_HW[1], "original_height": SIZE_HW[0]}
-        api.api.annotations.create(id=task_id, result=[box])
-        api.api.predictions.create(task=task_id, result=[box], model_version="detector")
+        api.post_json(f"/api/tasks/{task_id}/annotations/", {"result": [box]})
+        prediction = {"task": task_id, "result": [box], "model_version": "detector"}
+        api.post_json("/api/predictions/", prediction)
     return project_id
 
 

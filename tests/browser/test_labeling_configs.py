@@ -39,7 +39,8 @@ def new_task(api, backend, pictures, labeling_config):
     data |= dict.fromkeys(re.findall(r'valueList="\$(\w+)"', labeling_config), pictures)
     items = [{"image": picture} for picture in pictures]
     data |= dict.fromkeys(re.findall(r'on="\$(\w+)"', labeling_config), items)
-    return project_id, api.api.tasks.create(project=project_id, data=data).id
+    task = api.post_json("/api/tasks/", {"project": project_id, "data": data})
+    return project_id, task["id"]
 
 
 def gestures(text):

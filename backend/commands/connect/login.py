@@ -1,12 +1,14 @@
 """Which Label Studio answers at an address, and whom a token logs in."""
 
-import json
 from http import HTTPStatus
+
+from msgspec import Struct
 
 from backend.core.errors import LabelStudioError
 from backend.core.text import on_one_line, without_secrets
 from backend.label_studio.authorization import SHORT_LIVED
 from backend.label_studio.client import LabelStudio
+from backend.transport.json_body import JsonAnswerError, decode_json
 from backend.transport.transport import (
     ERROR_BYTES,
     Answer,
@@ -20,6 +22,15 @@ VERSION_TIMEOUT_S = 10.0
 WHOAMI = "/api/current-user/whoami"
 
 
+class _Version(Struct):
+    release: str
+
+
+class _User(Struct):
+    email: str | None = None
+    username: str | None = None
+
+
 def read_version(server: LabelStudio) -> str:
     """Ask for Label Studio's version, which needs no token.
 
@@ -28,7 +39,7 @@ def read_version(server: LabelStudio) -> str:
     """
     try:
         version = _ask(server, "/api/version/")
-        release = on_one_line(str(json.loads(version.body)["release"]))
+        release = on_one_line(decode_json(version.body, _Version).release)
         # Its version is told at the end of any path, of a page's address too; this one is not.
         if _ask(server, WHOAMI).status != HTTPStatus.NOT_FOUND:
             return release
@@ -37,7 +48,7 @@ def read_version(server: LabelStudio) -> str:
         raise server.faults.unreachable(error) from None
     except BodyTooLargeError:
         said = "a long page in place of its version"
-    except (ValueError, TypeError, LookupError):
+    except JsonAnswerError:
         place = without_secrets(version.headers.get("Location", ""))
         to = f", a redirect to {place}" if place else ""
         said = f"{version.status} to /api/version/{to}"
@@ -67,10 +78,10 @@ def read_user(server: LabelStudio) -> str:
     Raises:
         LabelStudioError: the token is refused, or not one that lasts.
     """
-    user = server.get_json(WHOAMI)
+    user = server.get_json(WHOAMI, _User)
     if server.token_kind == SHORT_LIVED:
         raise LabelStudioError(
             "LABEL_STUDIO_API_KEY is a short-lived access token, which ends within minutes",
             remedy="set it to the personal access token that this one was exchanged for",
         )
-    return on_one_line(str(user.get("email") or user.get("username") or "a user"))
+    return on_one_line(user.email or user.username or "a user")

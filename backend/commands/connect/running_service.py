@@ -1,11 +1,12 @@
 """The backend that runs, as anything that can reach it over HTTP sees it."""
 
 import base64
-import json
 import re
 import time
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct, ValidationError, convert
 
 from backend.core.errors import BackendError
 from backend.core.text import on_one_line, without_secrets
@@ -13,6 +14,7 @@ from backend.core.units import MEGABYTE
 from backend.label_studio.api_faults import SET_BASIC_AUTH
 from backend.label_studio.ml_backends import BasicAuth
 from backend.transport.addresses import Reach
+from backend.transport.json_body import JsonAnswerError, decode_json, encode_json
 from backend.transport.transport import (
     Answer,
     BodyTooLargeError,
@@ -45,6 +47,10 @@ class ClickAnswer:
     ms: float
     steps_ms: dict[str, float]
     request_id: str | None
+
+
+class _Result(Struct):
+    result: list[dict[str, Any]]
 
 
 class RunningService:
@@ -116,11 +122,12 @@ class RunningService:
             ) from None
         ms = 1000 * (time.perf_counter() - started)
         fields = _json_object(answer)
-        results = fields.get("results")
-        if answer.status != 200 or not results:
-            raise _failure(answer, fields)
+        try:
+            [result] = convert(fields.get("results"), list[_Result])
+        except (ValidationError, ValueError):
+            raise _failure(answer, fields) from None
         return ClickAnswer(
-            regions=list(results[0]["result"]),
+            regions=result.result,
             ms=ms,
             steps_ms=_steps_ms(answer.headers.get("Server-Timing", "")),
             request_id=answer.headers.get("X-Request-ID"),
@@ -134,7 +141,7 @@ class RunningService:
             max_bytes=LARGEST_ANSWER,
             reach=Reach.to(self.url),
             headers=self._headers,
-            payload=body,
+            body=None if body is None else encode_json(body),
         )
 
 
@@ -153,10 +160,9 @@ def _failure(answer: Answer, fields: dict[str, Any]) -> BackendError:
 
 def _json_object(answer: Answer) -> dict[str, Any]:
     try:
-        fields = json.loads(answer.body)
-    except ValueError:
+        return decode_json(answer.body, dict[str, Any])
+    except JsonAnswerError:
         return {}
-    return fields if isinstance(fields, dict) else {}
 
 
 def _steps_ms(server_timing: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from backend.commands.prelabel.task_masks import TaskResult
 from backend.core.errors import LabelStudioRefusalError
@@ -110,7 +111,7 @@ class PredictionWriter:
 
     def _import(self, predictions: list[dict[str, Any]]) -> Iterator[Unwritten]:
         try:
-            created = self._server.post_json(self._path, predictions)["created"]
+            created = self._server.post_json(self._path, predictions, _Created).created
         except LabelStudioRefusalError as error:
             if len(predictions) == 1:
                 yield _unwritten(predictions[0]["task"], error)
@@ -133,14 +134,23 @@ class PredictionWriter:
 
 def shown_version(server: LabelStudio, project_id: int) -> str:
     """Return whose predictions annotators see: a version or a backend's title; "" for none."""
-    project = server.get_json(f"/api/projects/{project_id}/")
-    return (project.get("show_collab_predictions") and project.get("model_version")) or ""
+    project = server.get_json(f"/api/projects/{project_id}/", _Shown)
+    return (project.show_collab_predictions and project.model_version) or ""
 
 
 def show_predictions(server: LabelStudio, project_id: int, version: str) -> None:
     """Have annotators see the predictions of a version that the project has, and no others."""
     content = {"model_version": version, "show_collab_predictions": True}
     server.patch_json(f"/api/projects/{project_id}/", content)
+
+
+class _Created(Struct):
+    created: int
+
+
+class _Shown(Struct):
+    show_collab_predictions: bool | None = None
+    model_version: str | None = None
 
 
 def _unwritten(task_id: int, error: LabelStudioRefusalError) -> Unwritten:

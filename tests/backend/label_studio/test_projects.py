@@ -7,7 +7,7 @@ from ending_connections import EndsKeptConnections
 from fake_label_studio import Host
 
 from backend.core.errors import LabelStudioError
-from backend.label_studio import ml_backends, projects
+from backend.label_studio import client, ml_backends, projects
 from backend.label_studio.client import LabelStudio
 
 RESERVED = "URL resolves to a reserved network address (block: 127.0.0.0/8)"
@@ -53,7 +53,7 @@ def test_connect_backend_says_why_it_was_refused(host, server, status, body, det
     host.pages["/api/ml/"] = status, {}, json.dumps(body).encode()
     with pytest.raises(LabelStudioError) as caught:
         projects.connect_backend(server, 7, "http://127.0.0.1:9090")
-    assert detail in caught.value.message
+    assert detail.rstrip(".") in caught.value.message
     assert remedy in caught.value.remedy
 
 
@@ -77,10 +77,10 @@ def test_upload_brings_the_token_whatever_netrc_says(host, server, tmp_path, mon
     ("answer", "words"),
     [
         pytest.param(
-            (400, {}, b'["Your file\nis empty"]'), r'400 \(\["Your file\\nis', id="refused"
+            (400, {}, b'["Your file\nis empty"]'), r'400 .*: \["Your file\\nis', id="refused"
         ),
-        pytest.param((302, {"Location": "/"}, b""), "answered 302", id="redirect"),
-        pytest.param(b" " * 100_000, "did not take 1 pictures", id="long-page"),
+        pytest.param((302, {"Location": "/"}, b""), "redirects to", id="redirect"),
+        pytest.param(b" " * 100_000, "take 1 pictures with other JSON", id="blank-page"),
     ],
 )
 def test_upload_says_why_it_failed(host, answer, words):
@@ -94,8 +94,8 @@ def test_upload_says_why_it_failed(host, answer, words):
 
 def test_upload_over_a_slow_line_has_the_time_that_its_files_take(host, server, monkeypatch):
     """Twenty megabytes take minutes where a line sends one megabit in a second."""
-    monkeypatch.setattr(projects, "UPLOAD_TIMEOUT_S", 0.0)
-    monkeypatch.setattr(projects, "SLOWEST_UPLOAD_BYTES_S", 1000)
+    monkeypatch.setattr(client, "API_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(client, "SLOWEST_UPLOAD_BYTES_S", 1000)
 
     def take(request):
         time.sleep(0.1)
