@@ -30,7 +30,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command(
-        "the service; settings come from the environment, see the README",
+        "the service; settings come from the environment, see docs/settings.md",
         "backend.commands.service:serve",
     ),
     "demo": Command(

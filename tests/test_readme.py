@@ -1,4 +1,4 @@
-"""What the README says is so: config, settings, commands, links and code."""
+"""What the README and the pages say is so: config, settings, commands, links and code."""
 
 import re
 import shlex
@@ -19,8 +19,8 @@ README = (ROOT / "README.md").read_text()
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def code_blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def code_blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def settings_row(field):
@@ -31,14 +31,25 @@ def settings_row(field):
 
 
 def test_labeling_config_is_the_one_of_the_demo_and_usable():
-    (xml,) = code_blocks("xml")
+    xml, *_ = code_blocks("xml", (ROOT / "docs" / "labeling-configs.md").read_text())
     assert xml == projects.LABELING_CONFIG
     parse_labeling_config(xml).require_usable()
 
 
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.metadata["variable"])
 def test_setting_is_in_the_table_with_its_default(field):
-    assert settings_row(field) in README
+    assert settings_row(field) in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_readme_is_read_in_one_sitting():
+    assert len(README.splitlines()) <= 150
+
+
+def test_index_has_every_page():
+    docs = ROOT / "docs"
+    index = (docs / "README.md").read_text()
+    pages = {path.name for path in docs.iterdir() if path.is_file()} - {"README.md"}
+    assert [name for name in sorted(pages) if f"]({name})" not in index] == []
 
 
 @pytest.mark.parametrize(
@@ -124,5 +135,5 @@ def test_commands_of_the_service_are_ones_that_it_takes(document, monkeypatch):
     for command in commands:
         assert cli.main(shlex.split(command)[3:]) == 0, command
     assert len(ran) == len(commands)
-    if document.name in ("README.md", "coco.md"):
+    if document in (ROOT / "README.md", ROOT / "docs" / "coco.md"):
         assert len(commands) >= 3

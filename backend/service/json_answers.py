@@ -74,7 +74,7 @@ def _answer_http_exception(error: HTTPException) -> Response:
         code="http",
         reason=error.name,
         message=error.description or error.name,
-        remedy="see the README for the addresses that this service has",
+        remedy="see docs/openapi.yaml for the addresses that this service has",
     )
     response = _error_response(status, fault)
     for name, value in error.get_headers():

@@ -13,7 +13,10 @@ from backend.labeling.xml_tags import Tag, read_tags
 LABEL_ATTRIBUTES = ("value", "alias", "background", "category", "html", "hint")
 NEW_LABEL = b'<Label value="Object" background="#2ecc40"/>'
 MOST_PASSES = 10  # each gives what the last one added what it lacks; two are usual
-BY_HAND = "add what the README's example has by hand, in Settings > Labeling Interface > Code"
+BY_HAND = (
+    "add what the first config of docs/labeling-configs.md has by hand, in"
+    " Settings > Labeling Interface > Code"
+)
 
 
 class Completion(NamedTuple):

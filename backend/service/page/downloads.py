@@ -29,7 +29,7 @@ def png_file(image: DrawnImage) -> bytes:
 
 
 def label_studio_tasks(image: DrawnImage) -> list[dict[str, Any]]:
-    """Make a task to import into a project with the README's labeling config.
+    """Make a task to import into a project with the demo's labeling config.
 
     Each object is a brush region of its annotation. `data.image` is the file's name; whoever
     imports it puts an address there that Label Studio can show, as the page does.
