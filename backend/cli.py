@@ -56,8 +56,8 @@ COMMANDS = {
     ),
     "prelabel": Command(
         "masks for a project's rectangles, or for everything, as predictions",
-        "backend.commands.prelabel.commands:prelabel",
-        "backend.commands.prelabel.commands:declare_prelabel",
+        "backend.commands.prelabel.command_line:prelabel",
+        "backend.commands.prelabel.command_line:declare_prelabel",
     ),
     "export-coco": Command(
         "annotations of a project or an export file, as COCO or for YOLO",

@@ -19,7 +19,7 @@ from backend.core.errors import BackendError, SettingsError
 from backend.core.text import on_one_line
 from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency, Workers
-from backend.embeddings.slow_tiers import StoredEmbeddings
+from backend.embeddings.slow_tiers import SlowTiers
 from backend.embeddings.task_images import image_address
 from backend.embeddings.tiers.base import EmbeddingKey
 from backend.images.decode import decode_image
@@ -31,7 +31,7 @@ from backend.label_studio.projects import describe_project
 from backend.labeling.config import ImageTag, LabelingConfig
 from backend.labeling.parse_config import parse_labeling_config
 from backend.labeling.task_data import find_value
-from backend.segmentation.segmenter import load_predictor
+from backend.segmentation.click_service import load_predictor
 from backend.settings.settings import Settings
 from mobilesam import Predictor
 
@@ -105,8 +105,8 @@ def run_warm(
         config.require_usable()
         predictor = predictor or load_predictor(settings)
         loader = ImageLoader(settings, connections)
-        with closing(StoredEmbeddings.from_settings(settings, predictor)) as stored:
-            warming = _Warming(settings, predictor, stored, loader, server, project_id)
+        with closing(SlowTiers.from_settings(settings, predictor)) as tiers:
+            warming = _Warming(settings, predictor, tiers, loader, server, project_id)
             return warming.run(config, tasks=project.task_count, workers=workers)
 
 
@@ -117,14 +117,14 @@ class _Warming:
         self,
         settings: Settings,
         predictor: Predictor,
-        stored: StoredEmbeddings,
+        tiers: SlowTiers,
         loader: ImageLoader,
         server: LabelStudio,
         project_id: int,
     ) -> None:
         self._settings = settings
         self._predictor = predictor
-        self._stored = stored
+        self._tiers = tiers
         self._loader = loader
         self._server = server
         self._project_id = project_id
@@ -166,13 +166,13 @@ class _Warming:
         task_id = image.task["id"]
         address = image_address(image.task, image.tag, image.page)
         place = f"{self._server.url} {task_id} {address}"
-        noted = self._stored.noted_image(place)
-        if noted and self._stored.has(EmbeddingKey(self._predictor.model_id, noted)):
+        noted = self._tiers.noted_image(place)
+        if noted and self._tiers.has(EmbeddingKey(self._predictor.model_id, noted)):
             return None
         data = self._loader.fetch(address, task_id=task_id, project=str(self._project_id))
         key = EmbeddingKey(self._predictor.model_id, hashlib.sha256(data).hexdigest())
-        if self._stored.has(key):
-            self._stored.note_image(place, key.image_sha256)
+        if self._tiers.has(key):
+            self._tiers.note_image(place, key.image_sha256)
             return None
         name = f"image of task {task_id}"
         return _Decoded(
@@ -205,9 +205,9 @@ class _Warming:
         bar.update()
 
     def _write(self, key: EmbeddingKey, place: str, embedding: Any) -> int:
-        size = self._stored.write(key, embedding)
+        size = self._tiers.write(key, embedding)
         if size:
-            self._stored.note_image(place, key.image_sha256)
+            self._tiers.note_image(place, key.image_sha256)
         return size
 
     def _await_writes(self, bar: Any, *, left: int) -> None:

@@ -1,4 +1,4 @@
-"""A map of what was seen lately."""
+"""Thread-safe map with a capacity and a time to live for each entry."""
 
 import threading
 import time
@@ -10,8 +10,8 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
-class RecentMap(Generic[Key, Value]):
-    """A thread-safe map whose entries end after a while, the oldest first where it is full.
+class TtlMap(Generic[Key, Value]):
+    """A map whose entries expire; the oldest goes first where it is full.
 
     Args:
         capacity: how many entries are kept.

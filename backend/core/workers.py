@@ -1,4 +1,4 @@
-"""A few threads that work off jobs nobody waits for in line, the most urgent first."""
+"""Daemon threads on a priority queue."""
 
 import enum
 import itertools
@@ -20,7 +20,7 @@ class Urgency(enum.IntEnum):
     ANNOTATOR = 0  # somebody clicked and waits
     OPENED_TASK = 1  # somebody will click soon
     BATCH = 2  # somebody may click some day
-    UPCOMING = 3  # nobody has asked; the project would serve it next
+    PREFETCH = 3  # nobody has asked; the project would serve it next
 
 
 class Workers:
@@ -58,7 +58,7 @@ class Workers:
         self.submit(urgency, run)
         return future
 
-    def waiting(self, least: Urgency = Urgency.UPCOMING) -> int:
+    def waiting(self, least: Urgency = Urgency.PREFETCH) -> int:
         """Return how many jobs that are at least as urgent have not begun."""
         with self._jobs.mutex:
             return sum(urgency <= least for urgency, _, _ in self._jobs.queue)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 from backend.core.workers import Urgency, Workers
-from backend.embeddings.slow_tiers import StoredEmbedding, StoredEmbeddings
-from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
+from backend.embeddings.slow_tiers import SlowTiers, StoredEmbedding
+from backend.embeddings.tiers.base import EmbeddingKey, LruCache
 from backend.monitoring.request_record import current_record
 from backend.monitoring.step_times import StepTimes, collecting_steps, step, waiting_for
 from mobilesam import Embedding
@@ -43,7 +43,7 @@ class Embedder:
 
     Args:
         cache: the fastest tier, where embeddings are looked up first and kept.
-        stored: the slower tiers, asked before the encoder; in the threads of those who ask, so that
+        slow_tiers: asked before the encoder; in the threads of those who ask, so that
             nobody waits for an encode in order to find what is there.
         threads: images that are worked on at once. More than one only where the encoder takes
             them in batches: one encode uses all cores by itself, and two would make both later.
@@ -52,19 +52,19 @@ class Embedder:
 
     def __init__(
         self,
-        cache: EmbeddingCache[EmbeddingKey, Embedding],
-        stored: StoredEmbeddings,
+        cache: LruCache[EmbeddingKey, Embedding],
+        slow_tiers: SlowTiers,
         *,
         threads: int = 1,
         tier: str = "memory",
     ) -> None:
         self.cache = cache
         self.tier = tier
-        self.stored = stored
+        self.slow_tiers = slow_tiers
         self._lock = threading.Lock()
         self._pending: dict[EmbeddingKey, _Job] = {}
         self._looking: dict[EmbeddingKey, Future[StoredEmbedding | None]] = {}
-        self._missed: RecentMap[EmbeddingKey, bool] = RecentMap(MISSES_KEPT)
+        self._missed: TtlMap[EmbeddingKey, bool] = TtlMap(MISSES_KEPT)
         self._encoder = Workers("encoder", threads)
 
     def find(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> Embedding:
@@ -119,14 +119,14 @@ class Embedder:
         """Start computing an embedding that somebody may ask for, unless a tier has it.
 
         It is dropped where too many wait that are at least as urgent. Nothing is computed for
-        upcoming tasks while anything else waits.
+        prefetched tasks while anything else waits.
 
         Returns:
             Whether it is there or coming, and was not dropped.
         """
         if self.load(key):
             return True
-        if urgency is Urgency.UPCOMING and self.is_busy():
+        if urgency is Urgency.PREFETCH and self.is_busy():
             return False
         with self._lock:
             if not self._has(key):
@@ -170,7 +170,7 @@ class Embedder:
                 return looking.result()
         found: StoredEmbedding | None = None
         try:
-            found = self.stored.find(key)
+            found = self.slow_tiers.find(key)
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -210,4 +210,4 @@ class Embedder:
             del self._pending[key]
             self._missed.put(key, True, lifetime_s=0)  # not any more
         job.result.set_result(embedding)
-        self.stored.put(key, embedding)
+        self.slow_tiers.put(key, embedding)

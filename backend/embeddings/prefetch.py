@@ -6,7 +6,7 @@ import threading
 from typing import Any, NamedTuple
 
 from backend.core.text import on_one_line
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.task_images import TaskImages
 from backend.label_studio.client import LabelStudio
@@ -34,7 +34,7 @@ class _Question(NamedTuple):
     config: LabelingConfig
 
 
-class UpcomingTasks:
+class Prefetcher:
     """Asks Label Studio what a project serves next, and has it embedded when nothing else waits.
 
     One question at a time, and one per task within two minutes, or within five seconds where real
@@ -55,9 +55,9 @@ class UpcomingTasks:
         self._lock = threading.Lock()
         # Projects of which a question is on its way, with the one to ask after it.
         self._asking: dict[str, _Question | None] = {}
-        self._seen: RecentMap[tuple[str, int], bool] = RecentMap(TASKS_REMEMBERED)
-        self._is_sequential: RecentMap[str, bool] = RecentMap(PROJECTS_REMEMBERED)
-        self._workers = Workers("upcoming", threads=1)
+        self._seen: TtlMap[tuple[str, int], bool] = TtlMap(TASKS_REMEMBERED)
+        self._is_sequential: TtlMap[str, bool] = TtlMap(PROJECTS_REMEMBERED)
+        self._workers = Workers("prefetch", threads=1)
 
     def prepare_after(self, task_id: int, config: LabelingConfig, project: str) -> None:
         """Start embedding the tasks that come after one, and return at once.
@@ -82,7 +82,7 @@ class UpcomingTasks:
     def _ask(self, question: "_Question") -> None:
         self._asking[question.project] = None
         self._remember(question, ASKED_AGAIN_AFTER_S)
-        self._workers.submit(Urgency.UPCOMING, functools.partial(self._prepare_after, question))
+        self._workers.submit(Urgency.PREFETCH, functools.partial(self._prepare_after, question))
 
     def _remember(self, question: "_Question", lifetime_s: float) -> None:
         self._seen.put((question.project, question.task_id), True, lifetime_s=lifetime_s)
@@ -92,9 +92,9 @@ class UpcomingTasks:
         dropped = functools.partial(self._remember, question, DROPPED_ASKED_AGAIN_AFTER_S)
         try:
             for task in self._tasks_after(task_id, project):
-                self._images.prepare(task, config, project, Urgency.UPCOMING, dropped)
+                self._images.prepare(task, config, project, Urgency.PREFETCH, dropped)
         except Exception as error:  # noqa: BLE001 - a guess, whatever is wrong with it
-            log.debug("no upcoming tasks of %s: %s", project, on_one_line(str(error)))
+            log.debug("nothing to prefetch for %s: %s", project, on_one_line(str(error)))
             self._is_sequential.put(project, False, lifetime_s=ASKED_AGAIN_AFTER_S)
         finally:
             with self._lock:

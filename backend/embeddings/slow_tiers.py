@@ -34,7 +34,7 @@ class StoredEmbedding(NamedTuple):
     tier: str
 
 
-class StoredEmbeddings:
+class SlowTiers:
     """The slow tiers as one. Safe under threads.
 
     An entry starts with the hash that it is named by: one that was copied to another's place is
@@ -146,7 +146,7 @@ class StoredEmbeddings:
         if self._writer is None:
             return True
         written = threading.Event()
-        self._writer.submit(Urgency.UPCOMING, written.set)  # behind all that waits
+        self._writer.submit(Urgency.PREFETCH, written.set)  # behind all that waits
         return written.wait(timeout_s)
 
     def close(self) -> None:

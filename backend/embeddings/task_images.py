@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import BackendError, BusyError, ImageError, PromptError
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
@@ -35,7 +35,7 @@ TRUSTED_FOR_S = 300  # then an address is fetched again, to see whether its imag
 BACKGROUND_FETCHES = 2  # at once
 MOST_PREPARED = 8  # images of one task; a Repeater may show a hundred
 # Images that wait to be prepared, with all that are more urgent; what comes on top is not.
-MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.UPCOMING: 16}
+MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.PREFETCH: 16}
 
 Place = tuple[str, int, str]  # project, task, address: a cloud address means its task's storage
 Fetched = tuple[EmbeddingKey, Callable[[], Embedding]]  # an image's key, and what embeds it
@@ -75,7 +75,7 @@ class TaskImages:
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
-        self._addresses: RecentMap[Place, EmbeddingKey] = RecentMap(ADDRESSES_KEPT)
+        self._addresses: TtlMap[Place, EmbeddingKey] = TtlMap(ADDRESSES_KEPT)
         self._lock = threading.Lock()
         self._fetching: dict[Place, Future[Fetched]] = {}
         self._background = Workers("prepare", BACKGROUND_FETCHES)
@@ -182,12 +182,12 @@ class TaskImages:
         urgency: Urgency,
         dropped: Callable[[], None],
     ) -> None:
-        if urgency is Urgency.UPCOMING and self._embedder.is_busy():
+        if urgency is Urgency.PREFETCH and self._embedder.is_busy():
             dropped()
             return
 
         def tell(error: Exception) -> None:
-            is_guess = urgency is Urgency.UPCOMING
+            is_guess = urgency is Urgency.PREFETCH
             self._activity.unprepared(error, task_id=task["id"], project=project, is_guess=is_guess)
 
         try:

@@ -12,7 +12,7 @@ from backend.images.faults import LABEL_STUDIO_PATH, WantedImage
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.connections import Connections
 from backend.settings.settings import Settings
-from backend.transport.addresses import ForbiddenAddressError, Reach
+from backend.transport.addresses import ForbiddenAddressError, NetworkPolicy
 from backend.transport.transport import (
     Answer,
     BodyTooLargeError,
@@ -34,7 +34,7 @@ class ImageLoader:
     """Fetches the images of tasks from wherever Label Studio and the settings let them be.
 
     Safe under threads. Private and loopback addresses are Label Studio's or listed in
-    MOBILESAM_ALLOW_HOSTS; `Reach` judges each hop as it is connected to.
+    MOBILESAM_ALLOW_HOSTS; `NetworkPolicy` judges each hop as it is connected to.
 
     Label Studio's token goes to Label Studio's address and nowhere else: not to the host of an
     external image, not to a storage that Label Studio redirects to.
@@ -99,7 +99,7 @@ class ImageLoader:
         raise wanted.no_address(str(wanted))
 
     def _download(
-        self, wanted: WantedImage, url: str, server: LabelStudio | None, reach: Reach
+        self, wanted: WantedImage, url: str, server: LabelStudio | None, reach: NetworkPolicy
     ) -> bytes:
         deadline = Deadline(self._timeout_s)
         for _ in range(1 + MAX_REDIRECTS):
@@ -122,7 +122,9 @@ class ImageLoader:
                 raise wanted.refused_elsewhere(url, answer, by_label_studio=server is not None)
         raise wanted.redirected_too_often(MAX_REDIRECTS)
 
-    def _ask(self, wanted: WantedImage, url: str, reach: Reach, deadline: Deadline) -> Answer:
+    def _ask(
+        self, wanted: WantedImage, url: str, reach: NetworkPolicy, deadline: Deadline
+    ) -> Answer:
         try:
             max_bytes = self._max_mb * MEGABYTE
             return exchange("GET", url, deadline=deadline, max_bytes=max_bytes, reach=reach)

@@ -10,7 +10,7 @@ import jwt
 
 from backend.core.text import without_secrets
 from backend.label_studio.server_faults import ServerFaults
-from backend.transport.addresses import Reach
+from backend.transport.addresses import NetworkPolicy
 from backend.transport.json_body import encode_json
 from backend.transport.transport import (
     ERROR_BYTES,
@@ -47,7 +47,9 @@ class Authorization:
         faults: its errors.
     """
 
-    def __init__(self, url: str, token: str | None, reach: Reach, faults: ServerFaults) -> None:
+    def __init__(
+        self, url: str, token: str | None, reach: NetworkPolicy, faults: ServerFaults
+    ) -> None:
         self._url = url
         self._token = token
         self._reach = reach

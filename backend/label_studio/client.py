@@ -10,7 +10,7 @@ from backend.core.units import MEGABYTE
 from backend.label_studio.api_faults import LONGEST_DETAIL, refusal_detail, refusal_remedy
 from backend.label_studio.authorization import Authorization, token_kind
 from backend.label_studio.server_faults import ServerFaults
-from backend.transport.addresses import Reach
+from backend.transport.addresses import NetworkPolicy
 from backend.transport.json_body import JsonAnswerError, decode_json, encode_json
 from backend.transport.transport import (
     Answer,
@@ -58,10 +58,10 @@ class LabelStudio:
         *,
         url_is_set: bool = True,
         token_is_set: bool = True,
-        reach: Reach | None = None,
+        reach: NetworkPolicy | None = None,
     ) -> None:
         self.url = url
-        self.reach = reach or Reach.to(url)
+        self.reach = reach or NetworkPolicy.to(url)
         self.faults = ServerFaults(
             url, token_kind(token), url_is_set=url_is_set, token_is_set=token_is_set
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from backend.label_studio.client import LabelStudio
 from backend.settings.settings import Settings
-from backend.transport.addresses import Reach
+from backend.transport.addresses import NetworkPolicy
 from backend.transport.transport import close_kept_connections, origin
 
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
@@ -29,7 +29,7 @@ class Connections:
 
     def __init__(self, settings: Settings, *, capacity: int = PROJECTS_REMEMBERED) -> None:
         self._settings = settings
-        self._reach = Reach(settings.allow_hosts)
+        self._reach = NetworkPolicy(settings.allow_hosts)
         self._configured: LabelStudio | None = None
         if settings.label_studio_url is not None:
             self._configured = self._at(settings.label_studio_url, settings.label_studio_api_key)
@@ -72,7 +72,7 @@ class Connections:
         setup = self._setup(project)
         return None if setup is None else setup.said[0]
 
-    def reach(self, project: str) -> Reach:
+    def reach(self, project: str) -> NetworkPolicy:
         """How far the fetches of a project's images may reach."""
         server = self.find(project)
         return self._reach if server is None else server.reach

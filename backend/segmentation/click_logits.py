@@ -11,7 +11,7 @@ from dataclasses import astuple
 import numpy as np
 import orjson
 
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 from backend.embeddings.shared_notes import SharedNotes, opened, sealed
 from backend.embeddings.tiers.base import EmbeddingKey
 from mobilesam import Logits, ObjectPrompt
@@ -34,7 +34,7 @@ class ClickLogits:
     """
 
     def __init__(self, shared: SharedNotes | None) -> None:
-        self._own: RecentMap[str, Logits] = RecentMap(LOGITS_KEPT)
+        self._own: TtlMap[str, Logits] = TtlMap(LOGITS_KEPT)
         self._shared = shared
 
     def of_image(self, key: EmbeddingKey) -> "ImageLogits":
@@ -49,7 +49,7 @@ class ImageLogits:
     """
 
     def __init__(
-        self, key: EmbeddingKey, own: RecentMap[str, Logits], shared: SharedNotes | None
+        self, key: EmbeddingKey, own: TtlMap[str, Logits], shared: SharedNotes | None
     ) -> None:
         self._key = key
         self._own = own

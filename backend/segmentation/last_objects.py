@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from backend.core.errors import PromptError
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 from backend.embeddings.shared_notes import SharedNotes, opened, sealed
 from backend.labeling.prompts import Point, Prompt, Rectangle
 
@@ -33,7 +33,7 @@ class LastObjects:
     """
 
     def __init__(self, shared: SharedNotes | None) -> None:
-        self._own: RecentMap[ObjectKey, tuple[Prompt, bool]] = RecentMap(OBJECTS_REMEMBERED)
+        self._own: TtlMap[ObjectKey, tuple[Prompt, bool]] = TtlMap(OBJECTS_REMEMBERED)
         self._shared = shared
 
     def completed(self, key: ObjectKey, prompt: Prompt) -> Prompt:

@@ -1,6 +1,6 @@
 """Masks for images that people send by themselves, without a project: what the page's clicks ask.
 
-A sibling of `segmenter.py`: the same predictor, the same cache and its bounds, no Label Studio.
+A sibling of `click_service.py`: the same predictor, the same cache and its bounds, no Label Studio.
 """
 
 from typing import NamedTuple

@@ -17,7 +17,7 @@ from backend.core.units import MEGABYTE
 from backend.monitoring.activity import Activity
 from backend.monitoring.metrics import CONTENT_TYPE
 from backend.monitoring.recording import record_requests
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.json_answers import FastJson, answer_errors
 from backend.service.page.playground_routes import playground_blueprint
 from backend.service.page.routes import page_blueprint
@@ -28,51 +28,53 @@ from backend.settings.settings import Settings
 MAX_CHARACTERS = {"project": 100, "hostname": 2000, "access_token": 10_000}
 
 
-def create_app(settings: Settings | None = None, *, segmenter: Segmenter | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, click_service: ClickService | None = None
+) -> Flask:
     """Build the service.
 
     Args:
         settings: read from the environment if not given.
-        segmenter: what answers the clicks; loaded from the settings, which takes seconds, if not
-            given.
+        click_service: what answers the clicks; if not given, it is loaded from the settings, which
+            takes seconds.
 
     Raises:
         SettingsError: a setting is wrong.
         MobileSamError: the weights or the device cannot be used.
     """
     settings = settings or Settings.from_environment()
-    segmenter = segmenter or Segmenter.from_settings(settings)
+    click_service = click_service or ClickService.from_settings(settings)
     app = Flask("backend", static_folder=None)
     app.json = FastJson(app)
     app.request_class = BodyRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_mb * MEGABYTE + 1
-    record_requests(app, segmenter.activity)
-    _add_protocol(app, segmenter, asks_password=settings.basic_auth_user is not None)
-    app.register_blueprint(page_blueprint(segmenter, settings))
-    app.register_blueprint(playground_blueprint(segmenter, settings))
-    _add_monitoring(app, segmenter.activity)
+    record_requests(app, click_service.activity)
+    _add_protocol(app, click_service, asks_password=settings.basic_auth_user is not None)
+    app.register_blueprint(page_blueprint(click_service, settings))
+    app.register_blueprint(playground_blueprint(click_service, settings))
+    _add_monitoring(app, click_service.activity)
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
     answer_errors(app)
     return app
 
 
-def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> None:
+def _add_protocol(app: Flask, click_service: ClickService, *, asks_password: bool) -> None:
     @app.get("/health")
     def health() -> Response:
-        return jsonify(status="UP", **segmenter.describe())
+        return jsonify(status="UP", **click_service.describe())
 
     @app.post("/setup")
     def setup() -> Response:
         body = _json_object()
-        segmenter.set_up(
+        click_service.set_up(
             project=_text(body, "project"),
             label_config=_text(body, "schema"),
             hostname=_optional_text(body, "hostname"),
             access_token=_optional_text(body, "access_token"),
             sender=None if asks_password else request.remote_addr or "",
         )
-        return jsonify(model_version=segmenter.model_version)
+        return jsonify(model_version=click_service.model_version)
 
     @app.post("/predict")
     def predict() -> Response:
@@ -80,7 +82,7 @@ def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> N
         tasks = body.get("tasks")
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise _wrong_field("tasks", "not a list of tasks")
-        results = segmenter.predict(
+        results = click_service.predict(
             tasks=tasks,
             project=_optional_text(body, "project") or "",
             label_config=_text(body, "label_config"),
@@ -103,7 +105,7 @@ def _add_protocol(app: Flask, segmenter: Segmenter, *, asks_password: bool) -> N
 
     @app.route("/versions", methods=["GET", "POST"])
     def versions() -> Response:
-        return jsonify(versions=[segmenter.model_version])
+        return jsonify(versions=[click_service.model_version])
 
 
 def _add_monitoring(app: Flask, activity: Activity) -> None:

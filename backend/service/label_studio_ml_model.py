@@ -20,7 +20,7 @@ from label_studio_ml.model import LabelStudioMLBase
 from backend.core.errors import BackendError
 from backend.monitoring.recording import begin_record, end_record, forget_record
 from backend.monitoring.request_record import Fault, RequestRecord
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 
 Result = TypeVar("Result")
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # Loaded with the module, since Label Studio gives /setup no more than 3 seconds, and for all
 # projects, since label-studio-ml makes a new model at each /setup.
-_SEGMENTER = Segmenter.from_settings(Settings.from_environment())
+_CLICK_SERVICE = ClickService.from_settings(Settings.from_environment())
 
 
 class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml ships no types
@@ -49,7 +49,7 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
         if label_config:
             _recorded(
                 "/setup",
-                lambda: _SEGMENTER.set_up(
+                lambda: _CLICK_SERVICE.set_up(
                     project=_project(),
                     label_config=label_config,
                     hostname=self.hostname or None,
@@ -59,7 +59,7 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
             )
 
     def predict(self, tasks: list[dict[str, Any]], **params: Any) -> list[dict[str, Any]]:
-        """Answer a /predict request, as `Segmenter.predict` does.
+        """Answer a /predict request, as `ClickService.predict` does.
 
         Args:
             tasks: with `id` and `data` each.
@@ -71,7 +71,7 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
         context = params.get("context")
         return _recorded(
             "/predict",
-            lambda: _SEGMENTER.predict(
+            lambda: _CLICK_SERVICE.predict(
                 tasks=tasks,
                 project=_project(),
                 label_config=_body().get("label_config") or self.label_config or "",
@@ -113,5 +113,5 @@ def _recorded(path: str, call: Callable[[], Result]) -> Result:
         }
         raise AnswerException(status, fault.message, result) from None
     finally:
-        end_record(record, status, _SEGMENTER.activity)
+        end_record(record, status, _CLICK_SERVICE.activity)
         forget_record()

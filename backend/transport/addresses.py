@@ -122,7 +122,7 @@ def _lies_in(network: IPNetwork, other: IPNetwork) -> bool:
 
 
 @dataclass(frozen=True)
-class Reach:
+class NetworkPolicy:
     """How far the fetches of a project may reach: all public addresses, and these besides.
 
     Args:
@@ -137,8 +137,8 @@ class Reach:
     seen_at: str | None = None
 
     @classmethod
-    def to(cls, url: str) -> "Reach":
-        """Reach one address that whoever runs this gave; a malformed one is told when asked."""
+    def to(cls, url: str) -> "NetworkPolicy":
+        """Allow one address that a setting names; a malformed one is reported when it is used."""
         try:
             return cls(trusted=origin(url))
         except ValueError:

@@ -1,3 +1,3 @@
 """Fixtures of the tests of `docker/`."""
 
-from fake_app import client, images, predictor, segmenter  # noqa: F401 - fixtures
+from fake_app import click_service, client, images, predictor  # noqa: F401 - fixtures

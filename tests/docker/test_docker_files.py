@@ -213,7 +213,9 @@ def test_image_installs_by_build_argument(
 def app_port() -> Iterator[int]:
     """The app with a model that is not there, with Basic auth on."""
     settings = Settings(basic_auth_user="ann", basic_auth_pass="secret")
-    app = create_app(settings, segmenter=SimpleNamespace(describe=dict, activity=Activity(dict)))
+    app = create_app(
+        settings, click_service=SimpleNamespace(describe=dict, activity=Activity(dict))
+    )
     server = make_server("127.0.0.1", 0, app)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -103,7 +103,7 @@ def test_prometheus_asks_the_backends_of_compose():
     assert {f'{{job="{job["job_name"]}"}}' in query for query in QUERIES.values()} == {True, False}
 
 
-def test_prometheus_sends_the_credentials_that_the_backend_wants(segmenter, tmp_path):
+def test_prometheus_sends_the_credentials_that_the_backend_wants(click_service, tmp_path):
     """Runs the container's script itself, with a Prometheus that does nothing."""
     settings = Settings(basic_auth_user="anna", basic_auth_pass='it\'s $HOME\\n "%s"')
     service = COMPOSE["services"]["prometheus"]
@@ -125,7 +125,7 @@ def test_prometheus_sends_the_credentials_that_the_backend_wants(segmenter, tmp_
         for name in ("username_file", "password_file")
     )
     sent = base64.b64encode(f"{user}:{password}".encode()).decode()
-    client = create_app(settings, segmenter=segmenter).test_client()
+    client = create_app(settings, click_service=click_service).test_client()
     answer = client.get("/metrics", headers={"Authorization": f"Basic {sent}"})
     assert answer.status_code == 200
 

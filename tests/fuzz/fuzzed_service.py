@@ -13,7 +13,7 @@ from fake_model import FakePredictor, png
 
 from backend.codecs.brush import decode_brush
 from backend.images.fetch import ImageLoader
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -36,8 +36,8 @@ class Service:
     """Counts what it was sent, and fails on a 500 or a hang."""
 
     def __init__(self, settings):
-        segmenter = Segmenter(FakePredictor(), settings)
-        self.app = create_app(settings, segmenter=segmenter)
+        click_service = ClickService(FakePredictor(), settings)
+        self.app = create_app(settings, click_service=click_service)
         self.client = self.app.test_client()
         self.statuses = {}
 

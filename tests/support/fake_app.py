@@ -4,7 +4,7 @@ import pytest
 from fake_model import FakePredictor, png
 
 from backend.images.fetch import ImageLoader
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -29,10 +29,10 @@ def predictor():
 
 
 @pytest.fixture
-def segmenter(predictor, images):
-    return Segmenter(predictor, Settings(prefetch_tasks=0))
+def click_service(predictor, images):
+    return ClickService(predictor, Settings(prefetch_tasks=0))
 
 
 @pytest.fixture
-def client(segmenter):
-    return create_app(Settings(), segmenter=segmenter).test_client()
+def client(click_service):
+    return create_app(Settings(), click_service=click_service).test_client()

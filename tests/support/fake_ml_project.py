@@ -13,7 +13,7 @@ from fake_model import FakePredictor
 from fake_project import FakeProject
 from werkzeug.serving import make_server
 
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -215,8 +215,8 @@ class RunningBackend:
     def __init__(self, **settings):
         self.settings = Settings(**settings)
         self.predictor = FakePredictor()
-        self.segmenter = Segmenter(self.predictor, self.settings)
-        app = create_app(self.settings, segmenter=self.segmenter)
+        self.click_service = ClickService(self.predictor, self.settings)
+        app = create_app(self.settings, click_service=self.click_service)
         self.server = make_server("127.0.0.1", 0, app, threaded=True)
         self.url = f"http://localhost:{self.server.server_port}"
 
@@ -229,7 +229,7 @@ class RunningBackend:
         finally:
             self.stop()
             thread.join()
-            self.segmenter.close()
+            self.click_service.close()
 
     def stop(self):
         self.server.shutdown()

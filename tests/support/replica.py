@@ -2,7 +2,7 @@
 
 from backend.codecs.brush import decode_brush
 from backend.label_studio import projects
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from benchmarks.key_points import key_point
 
@@ -14,11 +14,11 @@ class Replica:
 
     def __init__(self, predictor, settings):
         self.predictor = predictor
-        self.segmenter = Segmenter(predictor, settings)
-        self.client = create_app(settings, segmenter=self.segmenter).test_client()
+        self.click_service = ClickService(predictor, settings)
+        self.client = create_app(settings, click_service=self.click_service).test_client()
 
     def close(self):
-        self.segmenter.close()
+        self.click_service.close()
 
     def click(
         self, photo="/data/upload/1/a.jpg", size_hw=SIZE_HW, xy=(60, 50), earlier=(), **point

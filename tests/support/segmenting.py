@@ -1,4 +1,4 @@
-"""A segmenter with a fake model, the files that it fetches, and prompts for it."""
+"""A click_service with a fake model, the files that it fetches, and prompts for it."""
 
 import threading
 
@@ -6,7 +6,7 @@ import pytest
 from fake_model import png
 
 from backend.images.fetch import ImageLoader
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 
 CONFIG = """
@@ -59,8 +59,8 @@ def files(monkeypatch):
 
 
 @pytest.fixture
-def segmenter(predictor, files):
-    return Segmenter(predictor, Settings())
+def click_service(predictor, files):
+    return ClickService(predictor, Settings())
 
 
 def click(x_pct, y_pct, *, positive=True, label="A"):
@@ -85,9 +85,9 @@ def box(x_pct, y_pct, width_pct, height_pct, *, label="A"):
     }
 
 
-def predict(segmenter, *context, task_id=4, photo="/data/upload/1/a.jpg", label_config=CONFIG):
+def predict(click_service, *context, task_id=4, photo="/data/upload/1/a.jpg", label_config=CONFIG):
     task = {"id": task_id, "data": {"photo": photo}}
-    (prediction,) = segmenter.predict(
+    (prediction,) = click_service.predict(
         tasks=[task], project="1.0", label_config=label_config, context=list(context)
     )
     return prediction

@@ -13,7 +13,7 @@ from backend.core.text import on_one_line, without_secrets
 from backend.core.units import MEGABYTE
 from backend.label_studio.api_faults import SET_BASIC_AUTH
 from backend.label_studio.ml_backends import BasicAuth
-from backend.transport.addresses import Reach
+from backend.transport.addresses import NetworkPolicy
 from backend.transport.json_body import JsonAnswerError, decode_json, encode_json
 from backend.transport.transport import (
     Answer,
@@ -139,7 +139,7 @@ class RunningService:
             f"{self.url}{path}",
             deadline=deadline,
             max_bytes=LARGEST_ANSWER,
-            reach=Reach.to(self.url),
+            reach=NetworkPolicy.to(self.url),
             headers=self._headers,
             body=None if body is None else encode_json(body),
         )

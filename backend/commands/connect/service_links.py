@@ -11,7 +11,7 @@ from backend.commands.connect.running_service import Health, RunningService
 from backend.core.errors import BackendError
 from backend.core.text import without_secrets
 from backend.label_studio.ml_backends import BasicAuth
-from backend.segmentation.segmenter import load_predictor
+from backend.segmentation.click_service import load_predictor
 from backend.settings.settings import Settings
 from mobilesam import CheckpointError, MobileSamError
 from mobilesam.weights.checkpoint import find_checkpoint, identify_weights

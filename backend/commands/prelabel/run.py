@@ -34,7 +34,7 @@ from backend.labeling.config import LabelingConfig
 from backend.labeling.parse_config import parse_labeling_config
 from backend.labeling.prompts import Prompt
 from backend.labeling.task_data import find_value
-from backend.segmentation.segmenter import Segmenter, load_predictor
+from backend.segmentation.click_service import ClickService, load_predictor
 from backend.settings.settings import Settings
 from mobilesam import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
@@ -120,10 +120,10 @@ def run_prelabel(
         predictor = predictor or load_predictor(settings)
         # As many may wait for images as there are workers; nobody else is there.
         room = replace(settings, max_waiting=options.workers)
-        with closing(Segmenter(predictor, room)) as segmenter:
+        with closing(ClickService(predictor, room)) as click_service:
             masks = TaskMasks(
                 predictor,
-                segmenter.images,
+                click_service.images,
                 config,
                 settings,
                 project=str(options.project_id),
@@ -135,7 +135,7 @@ def run_prelabel(
             boxes = None if coco is None else CocoBoxes(coco)
             run = _Run(options, server, config, masks, boxes, version)
             report = run.run(tasks)
-            segmenter.flush(LAST_WRITES_S)
+            click_service.flush(LAST_WRITES_S)
         if coco is not None and boxes is not None:
             report.failed += len(coco.problems)
             report.notes += [f"in the COCO file, {problem}" for problem in coco.problems]

@@ -1,7 +1,7 @@
 """The tiers that keep embeddings: what all of them offer, and the fastest.
 
 That is memory, or on a GPU the device, with memory behind it. A lookup goes device -> memory ->
-disk -> Redis -> encoder (see `embedder.py`, `stored_embeddings.py`).
+disk -> Redis -> encoder (see `embedder.py`, `slow_tiers.py`).
 """
 
 import logging
@@ -100,8 +100,8 @@ class Outage:
                 self._log.warning("%s works again", self._thing)
 
 
-class EmbeddingCache(Generic[Key, Value]):
-    """The fastest tier: a thread-safe map that forgets what was not used for longest.
+class LruCache(Generic[Key, Value]):
+    """A thread-safe LRU cache, bounded in bytes: the fastest tier.
 
     Args:
         max_bytes: sum of the values' sizes that is kept. A value larger than that is not kept.

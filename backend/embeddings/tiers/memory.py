@@ -1,6 +1,6 @@
 """Memory as a tier behind a GPU: what that drops is not fetched and encoded again."""
 
-from backend.embeddings.tiers.base import CacheState, EmbeddingCache
+from backend.embeddings.tiers.base import CacheState, LruCache
 
 
 class MemoryStore:
@@ -13,7 +13,7 @@ class MemoryStore:
     name = "memory"
 
     def __init__(self, max_bytes: int) -> None:
-        self._kept: EmbeddingCache[str, memoryview] = EmbeddingCache(max_bytes)
+        self._kept: LruCache[str, memoryview] = LruCache(max_bytes)
 
     def get(self, name: str) -> bytes | None:
         """Return what was put last and count it as used now, or None."""

@@ -27,7 +27,7 @@ from backend.codecs.run_lengths import encode_runs
 from backend.core.errors import BusyError
 from backend.images.samples import NAMES, sample_picture
 from backend.monitoring.step_times import step
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.page.bodies import read_drawn_image, read_image_file, read_prompt
 from backend.service.page.browser_safety import protect
 from backend.service.page.downloads import JSON_FILES, png_file
@@ -36,11 +36,11 @@ from backend.settings.settings import Settings
 MAX_LARGE_BODIES = 4  # in memory at once, MOBILESAM_MAX_IMAGE_MB each
 
 
-def playground_blueprint(segmenter: Segmenter, settings: Settings) -> Blueprint:
+def playground_blueprint(click_service: ClickService, settings: Settings) -> Blueprint:
     """Make the playground's routes.
 
     Args:
-        segmenter: whose playground answers.
+        click_service: whose playground answers.
         settings: the bounds of what is sent.
     """
     playground = Blueprint("playground", __name__, url_prefix="/playground")
@@ -58,13 +58,13 @@ def playground_blueprint(segmenter: Segmenter, settings: Settings) -> Blueprint:
     @playground.post("/images")
     def images() -> Response:
         with _room(large_bodies):
-            image = segmenter.playground.embed(read_image_file(settings.max_image_mb))
+            image = click_service.playground.embed(read_image_file(settings.max_image_mb))
         height, width = image.size_hw
         return jsonify(image=image.id, height=height, width=width)
 
     @playground.post("/masks")
     def masks() -> Response:
-        mask, score = segmenter.playground.segment(*read_prompt())
+        mask, score = click_service.playground.segment(*read_prompt())
         with step("codec"):
             return jsonify(runs=encode_runs(mask), score=score)
 

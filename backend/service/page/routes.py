@@ -11,16 +11,16 @@ import time
 
 from flask import Blueprint, Response, jsonify, request
 
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.page.browser_safety import protect
 from backend.settings.settings import Settings
 
 
-def page_blueprint(segmenter: Segmenter, settings: Settings) -> Blueprint:
+def page_blueprint(click_service: ClickService, settings: Settings) -> Blueprint:
     """Make the page's routes.
 
     Args:
-        segmenter: whose state is shown.
+        click_service: whose state is shown.
         settings: the bounds that the page tells before an image is sent.
     """
     page = Blueprint("page", __name__, static_folder="static", static_url_path="/page")
@@ -34,7 +34,7 @@ def page_blueprint(segmenter: Segmenter, settings: Settings) -> Blueprint:
         if accepts["text/html"] > accepts["application/json"]:
             response = page.send_static_file("page.html")
         else:
-            response = jsonify(status="UP", **segmenter.describe())
+            response = jsonify(status="UP", **click_service.describe())
         response.headers["Vary"] = "Accept"
         return response
 
@@ -42,7 +42,7 @@ def page_blueprint(segmenter: Segmenter, settings: Settings) -> Blueprint:
     def status() -> Response:
         return jsonify(
             status="UP",
-            **segmenter.describe(),
+            **click_service.describe(),
             uptime_s=round(time.monotonic() - started_s),
             max_image_mb=settings.max_image_mb,
             max_pixels=settings.max_pixels,

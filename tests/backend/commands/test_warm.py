@@ -9,7 +9,7 @@ from backend.cli import main
 from backend.commands.warm import run_warm
 from backend.core.errors import BackendError, LabelStudioError, SettingsError
 from backend.label_studio import projects
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 from benchmarks.key_points import key_point
 
@@ -45,9 +45,9 @@ def test_first_click_after_warming_runs_no_encoder(settings, label_studio, predi
     counts = warm(settings, predictor)
     assert counts.bytes > 0
     service = FakePredictor()
-    with closing(Segmenter(service, settings)) as segmenter:
+    with closing(ClickService(service, settings)) as click_service:
         for task_id, data in label_studio.tasks.items():
-            (answer,) = segmenter.predict(
+            (answer,) = click_service.predict(
                 tasks=[{"id": task_id, "data": data}],
                 project="7.1795350403",
                 label_config=projects.LABELING_CONFIG,
@@ -209,14 +209,14 @@ class TestCommand:
     ):
         assert main(["warm", "--project", "7", "--workers", "1"]) == 0
         assert capsys.readouterr().out.startswith("7 images embedded (")
-        with closing(Segmenter(demo_predictor, settings)) as segmenter:
-            segmenter.predict(
+        with closing(ClickService(demo_predictor, settings)) as click_service:
+            click_service.predict(
                 tasks=[{"id": 101, "data": label_studio.tasks[101]}],
                 project="7.1",
                 label_config=projects.LABELING_CONFIG,
                 context=[key_point((30, 20), (40, 60))],
             )
-            assert segmenter.describe()["cache"]["disk"]["hits"] == 1
+            assert click_service.describe()["cache"]["disk"]["hits"] == 1
 
     def test_failed_images_are_the_exit_status(self, label_studio, capsys):
         del label_studio.pages["/data/upload/7/105.png"]

@@ -1,8 +1,8 @@
-from backend.core.ttl_map import RecentMap
+from backend.core.ttl_map import TtlMap
 
 
 def test_map_gives_what_was_put_last():
-    recent = RecentMap(capacity=2)
+    recent = TtlMap(capacity=2)
     recent.put("a", 1, lifetime_s=60)
     recent.put("a", 2, lifetime_s=60)
     assert recent.get("a") == 2
@@ -10,13 +10,13 @@ def test_map_gives_what_was_put_last():
 
 
 def test_entry_ends_after_its_lifetime():
-    recent = RecentMap(capacity=2)
+    recent = TtlMap(capacity=2)
     recent.put("a", 1, lifetime_s=0)
     assert recent.get("a") is None
 
 
 def test_full_map_drops_the_oldest_entry():
-    recent = RecentMap(capacity=2)
+    recent = TtlMap(capacity=2)
     for key in ("a", "b", "a", "c"):
         recent.put(key, key, lifetime_s=60)
     assert [recent.get(key) for key in ("a", "b", "c")] == ["a", None, "c"]

@@ -19,7 +19,7 @@ def test_urgent_calls_overtake_others():
     go_on = threading.Event()
     order = []
     workers.submit(Urgency.ANNOTATOR, lambda: go_on.wait(DEADLINE_S))
-    later = workers.call(Urgency.UPCOMING, order.append, "upcoming")
+    later = workers.call(Urgency.PREFETCH, order.append, "upcoming")
     workers.call(Urgency.ANNOTATOR, order.append, "annotator")
     go_on.set()
     later.result(DEADLINE_S)

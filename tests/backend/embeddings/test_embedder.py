@@ -6,8 +6,8 @@ import pytest
 
 from backend.core.workers import Urgency
 from backend.embeddings.embedder import MAX_GUESSES, Embedder
-from backend.embeddings.slow_tiers import StoredEmbedding, StoredEmbeddings
-from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
+from backend.embeddings.slow_tiers import SlowTiers, StoredEmbedding
+from backend.embeddings.tiers.base import EmbeddingKey, LruCache
 
 DEADLINE_S = 10
 
@@ -64,12 +64,12 @@ class Stored:
 
 
 def embedder_with(stored):
-    return Embedder(EmbeddingCache(max_bytes=10_000), stored)
+    return Embedder(LruCache(max_bytes=10_000), stored)
 
 
 @pytest.fixture
 def embedder():
-    return Embedder(EmbeddingCache(max_bytes=10_000), StoredEmbeddings([], repr, repr))
+    return Embedder(LruCache(max_bytes=10_000), SlowTiers([], repr, repr))
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_prepared_image_is_loaded_from_a_slower_tier(encoder):
 
 def test_dropped_embedding_is_looked_for_again(encoder, monkeypatch):
     stored = Stored()
-    embedder = Embedder(EmbeddingCache(max_bytes=40), stored)
+    embedder = Embedder(LruCache(max_bytes=40), stored)
     embedder.find(key("a"), encoder.job("a"))
     embedder.find(key("b"), encoder.job("b"))  # drops the first
     stored.values = {key("a"): Value("a")}
@@ -239,10 +239,10 @@ def test_upcoming_image_is_dropped_while_asked_for_ones_wait(embedder, encoder):
     encoder.hold()
     prepare(embedder, encoder, "running", Urgency.OPENED_TASK)
     assert encoder.started.wait(DEADLINE_S)
-    prepare(embedder, encoder, "upcoming 1", Urgency.UPCOMING)
+    prepare(embedder, encoder, "upcoming 1", Urgency.PREFETCH)
     prepare(embedder, encoder, "batch")
-    assert not prepare(embedder, encoder, "upcoming 2", Urgency.UPCOMING)
-    assert prepare(embedder, encoder, "upcoming 1", Urgency.UPCOMING)  # it is coming
+    assert not prepare(embedder, encoder, "upcoming 2", Urgency.PREFETCH)
+    assert prepare(embedder, encoder, "upcoming 1", Urgency.PREFETCH)  # it is coming
     encoder.go_on.set()
     embedder.find(key("upcoming 1"), encoder.job("upcoming 1"))
     embedder.find(key("batch"), encoder.job("batch"))
@@ -262,11 +262,9 @@ def test_opened_task_is_not_dropped_because_guesses_wait(embedder, encoder):
 
 
 def test_image_that_becomes_urgent_is_computed_once_by_several_threads(encoder):
-    embedder = Embedder(
-        EmbeddingCache(max_bytes=10_000), StoredEmbeddings([], repr, repr), threads=4
-    )
+    embedder = Embedder(LruCache(max_bytes=10_000), SlowTiers([], repr, repr), threads=4)
     encoder.hold()
-    prepare(embedder, encoder, "a", Urgency.UPCOMING)
+    prepare(embedder, encoder, "a", Urgency.PREFETCH)
     assert encoder.started.wait(DEADLINE_S)
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(embedder.find, key("a"), encoder.job("a")) for _ in range(8)]

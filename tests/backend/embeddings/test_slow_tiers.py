@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fake_model import FakeEmbedding, FakePredictor
 
-from backend.embeddings.slow_tiers import MAX_WAITING_WRITES, StoredEmbeddings
+from backend.embeddings.slow_tiers import MAX_WAITING_WRITES, SlowTiers
 from backend.embeddings.tiers.base import CacheState, EmbeddingKey
 from backend.settings.settings import Settings
 
@@ -60,7 +60,7 @@ def redis():
 @pytest.fixture
 def stored(disk, redis):
     predictor = FakePredictor()
-    return StoredEmbeddings([disk, redis], predictor.pack, predictor.unpack)
+    return SlowTiers([disk, redis], predictor.pack, predictor.unpack)
 
 
 def same(found):
@@ -165,11 +165,11 @@ def test_image_of_a_place_is_noted(stored, disk):
 
 
 def test_without_tiers_there_is_nothing_to_flush():
-    assert StoredEmbeddings([], FakePredictor().pack, FakePredictor().unpack).flush(DEADLINE_S)
+    assert SlowTiers([], FakePredictor().pack, FakePredictor().unpack).flush(DEADLINE_S)
 
 
 def test_without_tiers_nothing_is_kept():
-    stored = StoredEmbeddings.from_settings(Settings(), FakePredictor())
+    stored = SlowTiers.from_settings(Settings(), FakePredictor())
     stored.put(KEY, EMBEDDING)
     assert stored.write(KEY, EMBEDDING) == 0
     assert stored.find(KEY) is None
@@ -179,7 +179,7 @@ def test_without_tiers_nothing_is_kept():
 
 def test_settings_open_the_tiers(tmp_path, redis_process):
     settings = Settings(cache_dir=str(tmp_path / "cache"), redis_url=redis_process.url)
-    stored = StoredEmbeddings.from_settings(settings, FakePredictor())
+    stored = SlowTiers.from_settings(settings, FakePredictor())
     with closing(stored):
         assert stored.write(KEY, EMBEDDING)
         assert list(stored.state()) == ["disk", "redis"]
@@ -190,7 +190,7 @@ def test_settings_open_the_tiers(tmp_path, redis_process):
 
 def test_real_embedding_survives_a_restart(tmp_path, demo_predictor):
     def restarted():
-        return StoredEmbeddings.from_settings(Settings(cache_dir=str(tmp_path)), demo_predictor)
+        return SlowTiers.from_settings(Settings(cache_dir=str(tmp_path)), demo_predictor)
 
     embedding = demo_predictor.embed(np.full((60, 80, 3), 90, np.uint8)).in_half_precision()
     key = EmbeddingKey(demo_predictor.model_id, "a" * 64)

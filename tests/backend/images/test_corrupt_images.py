@@ -19,7 +19,7 @@ from backend.core.units import MEGABYTE
 from backend.images.decode import decode_image
 from backend.images.fetch import ImageLoader
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 from benchmarks.key_points import key_point
@@ -60,8 +60,8 @@ class Service:
 
     def __init__(self, files):
         self.files = files
-        segmenter = Segmenter(FakePredictor(), Settings())
-        self.client = create_app(Settings(), segmenter=segmenter).test_client()
+        click_service = ClickService(FakePredictor(), Settings())
+        self.client = create_app(Settings(), click_service=click_service).test_client()
 
     def click(self, content):
         number = len(self.files)

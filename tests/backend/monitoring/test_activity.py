@@ -139,9 +139,9 @@ def test_failures_that_are_older_than_a_hundred_others_are_forgotten():
     assert tasks == list(range(FAILURES_KEPT + 4, 4, -1))
 
 
-def test_stranger_who_knocks_pushes_no_failure_out(segmenter, images):
+def test_stranger_who_knocks_pushes_no_failure_out(click_service, images):
     settings = Settings(basic_auth_user="anna", basic_auth_pass="pass")
-    client = create_app(settings, segmenter=segmenter).test_client()
+    client = create_app(settings, click_service=click_service).test_client()
     images["/a.png"] = UNREACHABLE
     click(client, auth=("anna", "pass"))
     for number in range(2 * FAILURES_KEPT):
@@ -173,8 +173,8 @@ def test_threads_lose_nothing():
     assert len(activity.recent()["clicks"]) == CLICKS_KEPT
 
 
-def test_activity_needs_the_credentials(segmenter):
+def test_activity_needs_the_credentials(click_service):
     settings = Settings(basic_auth_user="anna", basic_auth_pass="pass")
-    client = create_app(settings, segmenter=segmenter).test_client()
+    client = create_app(settings, click_service=click_service).test_client()
     assert client.get("/activity").status_code == 401
     assert client.get("/activity", auth=("anna", "pass")).status_code == 200

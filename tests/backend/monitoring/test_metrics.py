@@ -6,7 +6,7 @@ from fake_model import FakePredictor
 from prometheus_client.parser import text_string_to_metric_families
 
 from backend.core.errors import ImageUnreachableError
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -83,8 +83,8 @@ def test_embeddings_are_counted_by_what_had_them(client):
 
 def test_cache_shows_its_tiers(predictor, images, tmp_path):
     settings = Settings(prefetch_tasks=0, cache_mb=16, cache_dir=str(tmp_path), cache_dir_mb=20)
-    segmenter = Segmenter(predictor, settings)
-    client = create_app(settings, segmenter=segmenter).test_client()
+    click_service = ClickService(predictor, settings)
+    client = create_app(settings, click_service=click_service).test_client()
     click(client)
     click(client)
     memory = figures(client, tier="memory")
@@ -95,7 +95,7 @@ def test_cache_shows_its_tiers(predictor, images, tmp_path):
     disk = figures(client, tier="disk")
     assert disk["mobilesam_cache_max_bytes"] == 20 * 2**20
     assert disk["mobilesam_cache_misses_total"] == 1
-    segmenter.close()
+    click_service.close()
 
 
 def test_failures_are_counted_by_code(client, images):
@@ -139,13 +139,13 @@ def test_model_and_process_are_described(client):
 
 def test_apps_count_for_themselves(client, images):
     click(client)
-    other = Segmenter(FakePredictor(), Settings(prefetch_tasks=0))
-    other_client = create_app(Settings(), segmenter=other).test_client()
+    other = ClickService(FakePredictor(), Settings(prefetch_tasks=0))
+    other_client = create_app(Settings(), click_service=other).test_client()
     assert figures(other_client, path="/predict") == {}
 
 
-def test_metrics_need_the_credentials(segmenter):
+def test_metrics_need_the_credentials(click_service):
     settings = Settings(basic_auth_user="anna", basic_auth_pass="pass")
-    client = create_app(settings, segmenter=segmenter).test_client()
+    client = create_app(settings, click_service=click_service).test_client()
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", auth=("anna", "pass")).status_code == 200

@@ -10,7 +10,7 @@ from waiting import wait_until
 from backend.core.errors import ImageUnreachableError
 from backend.label_studio.projects import LABELING_CONFIG
 from backend.monitoring.request_record import current_record
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -46,18 +46,18 @@ def test_log_line_of_a_click_tells_what_it_did(client, caplog):
 def test_click_that_finds_its_image_on_the_disk_says_so(predictor, images, tmp_path):
     settings = Settings(prefetch_tasks=0, cache_dir=str(tmp_path))
     for expected in ("encoder", "disk"):  # the second one is a restart
-        segmenter = Segmenter(predictor, settings)
-        client = create_app(settings, segmenter=segmenter).test_client()
+        click_service = ClickService(predictor, settings)
+        client = create_app(settings, click_service=click_service).test_client()
         steps, tiers = timings(click(client))
         assert tiers == expected
         assert "load" in steps
         wait_until(lambda: list(tmp_path.rglob("*.embedding")))
-        segmenter.close()
+        click_service.close()
     assert len(predictor.embedded) == 1
 
 
 def test_click_that_waits_for_another_one_is_served_by_the_encoder_too(
-    client, segmenter, predictor
+    client, click_service, predictor
 ):
     answers = []
     threads = [
@@ -67,7 +67,7 @@ def test_click_that_waits_for_another_one_is_served_by_the_encoder_too(
         threads[0].start()
         assert has_begun.wait(DEADLINE_S)
         threads[1].start()
-        while segmenter._images._waiting_room._value > segmenter._images._max_waiting - 2:
+        while click_service._images._waiting_room._value > click_service._images._max_waiting - 2:
             threading.Event().wait(0.01)
     for thread in threads:
         thread.join()
@@ -106,9 +106,9 @@ def test_harmful_request_id_is_replaced(client):
     assert re.fullmatch(r"[0-9a-f]{16}", response.headers["X-Request-ID"])
 
 
-def test_refused_credentials_have_a_request_id_too(segmenter):
+def test_refused_credentials_have_a_request_id_too(click_service):
     settings = Settings(basic_auth_user="anna", basic_auth_pass="pass")
-    response = create_app(settings, segmenter=segmenter).test_client().get("/versions")
+    response = create_app(settings, click_service=click_service).test_client().get("/versions")
     assert response.status_code == 401
     assert response.json["error"]["request_id"] == response.headers["X-Request-ID"]
 

@@ -1,3 +1,3 @@
-"""Fixtures of the segmenter's tests."""
+"""Fixtures of the click service's tests."""
 
-from segmenting import files, segmenter  # noqa: F401 - fixtures
+from segmenting import click_service, files  # noqa: F401 - fixtures

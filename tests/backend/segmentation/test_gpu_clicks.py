@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backend.embeddings.encode_batches import EncodeBatches
-from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
+from backend.embeddings.tiers.base import EmbeddingKey, LruCache
 from backend.segmentation.cleaning import Cleaning
 from backend.segmentation.click_logits import ClickLogits
 from backend.segmentation.object_masks import ObjectMasks
@@ -59,7 +59,7 @@ def test_a_mask_to_be_cleaned_is_the_one_whose_runs_would_come(
 def test_embeddings_stay_on_the_gpu_in_half_precision_until_they_are_stored(
     loaded_gpu, gpu_predictor, embedding
 ):
-    cache = EmbeddingCache(10_000_000)
+    cache = LruCache(10_000_000)
     key = EmbeddingKey(gpu_predictor.model_id, "0" * 64)
     cache.put(key, embedding)
     kept = cache.get(key)

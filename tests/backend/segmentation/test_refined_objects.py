@@ -8,22 +8,22 @@ from segmenting import SIZE_HW, box, click, predict
 from backend.core.errors import PromptError
 
 
-def test_negative_click_alone_refines_the_last_object_of_its_label(segmenter, predictor):
-    predict(segmenter, click(20, 20))
-    predict(segmenter, click(80, 80, label="B"))
-    predict(segmenter, click(25, 20, positive=False))
+def test_negative_click_alone_refines_the_last_object_of_its_label(click_service, predictor):
+    predict(click_service, click(20, 20))
+    predict(click_service, click(80, 80, label="B"))
+    predict(click_service, click(25, 20, positive=False))
     assert predictor.prompts[-1] == ([(40, 20), (50, 20)], [1, 0], None)
     # Label Studio sends the pending negative point again with the next one.
-    predict(segmenter, click(25, 20, positive=False), click(30, 20, positive=False))
+    predict(click_service, click(25, 20, positive=False), click(30, 20, positive=False))
     assert predictor.prompts[-1] == ([(40, 20), (50, 20), (60, 20)], [1, 0, 0], None)
     # One that it does not send again was undone.
-    predict(segmenter, click(30, 20, positive=False))
+    predict(click_service, click(30, 20, positive=False))
     assert predictor.prompts[-1] == ([(40, 20), (60, 20)], [1, 0], None)
 
 
-def test_negative_click_alone_refines_a_rectangle_too(segmenter, predictor):
-    predict(segmenter, box(0, 0, 50, 50))
-    predict(segmenter, click(25, 20, positive=False))
+def test_negative_click_alone_refines_a_rectangle_too(click_service, predictor):
+    predict(click_service, box(0, 0, 50, 50))
+    predict(click_service, click(25, 20, positive=False))
     assert predictor.prompts[-1] == ([(50, 20)], [0], (0, 0, 100, 50))
 
 
@@ -31,17 +31,17 @@ FIRST, SECOND, OFF = click(20, 20), click(25, 20), click(15, 20, positive=False)
 DISC_PX = np.count_nonzero(np.hypot(*np.mgrid[-20:21, -20:21]) < 20)  # of one click's mask
 
 
-def test_further_click_takes_the_mask_before_it_along(segmenter, predictor):
-    predict(segmenter, FIRST)
-    predict(segmenter, FIRST, SECOND)
-    predict(segmenter, FIRST, SECOND, OFF)
+def test_further_click_takes_the_mask_before_it_along(click_service, predictor):
+    predict(click_service, FIRST)
+    predict(click_service, FIRST, SECOND)
+    predict(click_service, FIRST, SECOND, OFF)
     assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 3]
     assert predictor.previous == [None, DISC_PX, DISC_PX]
 
 
-def test_negative_click_alone_takes_the_mask_of_the_last_object_along(segmenter, predictor):
-    predict(segmenter, FIRST)
-    predict(segmenter, OFF)
+def test_negative_click_alone_takes_the_mask_of_the_last_object_along(click_service, predictor):
+    predict(click_service, FIRST)
+    predict(click_service, OFF)
     assert predictor.previous == [None, DISC_PX]
 
 
@@ -54,51 +54,51 @@ def test_negative_click_alone_takes_the_mask_of_the_last_object_along(segmenter,
         pytest.param([click(21, 20)], id="moved"),
     ],
 )
-def test_new_object_takes_no_mask_along(segmenter, predictor, context):
-    predict(segmenter, FIRST)
-    predict(segmenter, *context)
+def test_new_object_takes_no_mask_along(click_service, predictor, context):
+    predict(click_service, FIRST)
+    predict(click_service, *context)
     assert predictor.previous == [None, None]
 
 
-def test_undone_click_leads_back_to_the_mask_before_it(segmenter, predictor):
-    predict(segmenter, FIRST)
-    predict(segmenter, FIRST, OFF)
-    predict(segmenter, FIRST, SECOND)  # the second was undone
+def test_undone_click_leads_back_to_the_mask_before_it(click_service, predictor):
+    predict(click_service, FIRST)
+    predict(click_service, FIRST, OFF)
+    predict(click_service, FIRST, SECOND)  # the second was undone
     assert [len(points) for points, *_ in predictor.prompts] == [1, 2, 2]
     assert predictor.previous == [None, DISC_PX, DISC_PX]
 
 
-def test_deleted_or_moved_click_lets_the_later_ones_be_decoded_anew(segmenter, predictor):
-    predict(segmenter, FIRST, OFF, SECOND)
+def test_deleted_or_moved_click_lets_the_later_ones_be_decoded_anew(click_service, predictor):
+    predict(click_service, FIRST, OFF, SECOND)
     del predictor.prompts[:], predictor.previous[:]
-    predict(segmenter, OFF, SECOND)  # the first positive one says where the object is
-    predict(segmenter, click(21, 20), OFF, SECOND)
+    predict(click_service, OFF, SECOND)  # the first positive one says where the object is
+    predict(click_service, click(21, 20), OFF, SECOND)
     assert [len(points) for points, *_ in predictor.prompts] == [2, 1, 2, 3]
     assert predictor.previous[:2] == [None, None]
     assert None not in predictor.previous[2:]
 
 
-def test_points_refine_the_mask_of_the_rectangle_that_they_lie_in(segmenter, predictor):
-    predict(segmenter, box(0, 0, 50, 50))
-    predict(segmenter, box(0, 0, 50, 50), FIRST)
-    predict(segmenter, box(0, 0, 50, 50), FIRST, OFF)
+def test_points_refine_the_mask_of_the_rectangle_that_they_lie_in(click_service, predictor):
+    predict(click_service, box(0, 0, 50, 50))
+    predict(click_service, box(0, 0, 50, 50), FIRST)
+    predict(click_service, box(0, 0, 50, 50), FIRST, OFF)
     assert [len(points) for points, *_ in predictor.prompts] == [0, 0, 1, 2]
     assert predictor.previous == [None, None, 100 * 50, 100 * 50]
 
 
-def test_two_annotators_on_one_task_do_not_mix(segmenter, predictor):
-    predict(segmenter, FIRST)
-    predict(segmenter, click(80, 80))
-    predict(segmenter, FIRST, OFF)
-    predict(segmenter, click(80, 80), click(70, 80))
+def test_two_annotators_on_one_task_do_not_mix(click_service, predictor):
+    predict(click_service, FIRST)
+    predict(click_service, click(80, 80))
+    predict(click_service, FIRST, OFF)
+    predict(click_service, click(80, 80), click(70, 80))
     assert [len(points) for points, *_ in predictor.prompts] == [1, 1, 2, 2]
     assert None not in predictor.previous[2:]
 
 
-def test_click_on_another_image_takes_no_mask_along(segmenter, predictor, files):
+def test_click_on_another_image_takes_no_mask_along(click_service, predictor, files):
     files.content["/data/b.png"] = png(*SIZE_HW, color=(1, 2, 3))
-    predict(segmenter, FIRST, photo="/data/a.png")
-    predict(segmenter, FIRST, SECOND, photo="/data/b.png")
+    predict(click_service, FIRST, photo="/data/a.png")
+    predict(click_service, FIRST, SECOND, photo="/data/b.png")
     assert [len(points) for points, *_ in predictor.prompts] == [1, 1, 2]
 
 
@@ -109,15 +109,15 @@ def test_click_on_another_image_takes_no_mask_along(segmenter, predictor, files)
         pytest.param({"label": "B"}, id="another-label"),
     ],
 )
-def test_negative_click_without_an_object_is_explained(segmenter, elsewhere):
-    predict(segmenter, click(20, 20))
+def test_negative_click_without_an_object_is_explained(click_service, elsewhere):
+    predict(click_service, click(20, 20))
     label = elsewhere.pop("label", "A")
     with pytest.raises(PromptError, match="only negative points"):
-        predict(segmenter, click(25, 20, positive=False, label=label), **elsewhere)
+        predict(click_service, click(25, 20, positive=False, label=label), **elsewhere)
 
 
-def test_last_object_is_forgotten_after_a_while(segmenter, monkeypatch):
+def test_last_object_is_forgotten_after_a_while(click_service, monkeypatch):
     monkeypatch.setattr("backend.segmentation.last_objects.REMEMBERED_FOR_S", 0)
-    predict(segmenter, click(20, 20))
+    predict(click_service, click(20, 20))
     with pytest.raises(PromptError, match="only negative points"):
-        predict(segmenter, click(25, 20, positive=False))
+        predict(click_service, click(25, 20, positive=False))

@@ -12,9 +12,9 @@ REPEATER = """<View><Repeater on="$pages" indexFlag="{{idx}}">
 PAGES = {"id": 4, "data": {"pages": [{"url": f"/{number}.png"} for number in range(3)]}}
 
 
-def test_click_on_an_item_of_a_repeater_is_answered_with_its_names(segmenter, files):
+def test_click_on_an_item_of_a_repeater_is_answered_with_its_names(click_service, files):
     sent = click(20, 20) | {"from_name": "kp_1", "to_name": "page_1"}
-    [prediction] = segmenter.predict(
+    [prediction] = click_service.predict(
         tasks=[PAGES], project="1.0", label_config=REPEATER, context=[sent]
     )
     [region] = prediction["result"]
@@ -22,8 +22,8 @@ def test_click_on_an_item_of_a_repeater_is_answered_with_its_names(segmenter, fi
     assert files.fetched == ["/1.png"]
 
 
-def test_task_with_a_repeater_has_the_images_of_its_items_prepared(segmenter, files):
-    segmenter.predict(tasks=[PAGES], project="1.0", label_config=REPEATER, context=None)
+def test_task_with_a_repeater_has_the_images_of_its_items_prepared(click_service, files):
+    click_service.predict(tasks=[PAGES], project="1.0", label_config=REPEATER, context=None)
     for _ in range(3):
         assert files.asked.acquire(timeout=DEADLINE_S)
     assert sorted(files.fetched) == ["/0.png", "/1.png", "/2.png"]

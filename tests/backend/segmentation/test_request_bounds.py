@@ -6,7 +6,7 @@ import pytest
 from segmenting import CONFIG, DEADLINE_S, click, predict
 
 from backend.core.errors import BusyError, RequestError, RequestTooLargeError
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 
 
@@ -18,53 +18,59 @@ from backend.settings.settings import Settings
         pytest.param([{"id": "1", "data": {}}], id="id-is-text"),
     ],
 )
-def test_prompts_need_exactly_one_task(segmenter, tasks):
+def test_prompts_need_exactly_one_task(click_service, tasks):
     with pytest.raises(RequestError):
-        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)])
+        click_service.predict(
+            tasks=tasks, project="1.0", label_config=CONFIG, context=[click(20, 20)]
+        )
 
 
 @pytest.mark.parametrize("task_id", [None, "4", 4.0, True], ids=repr)
-def test_task_whose_id_is_no_number_is_refused(segmenter, task_id):
+def test_task_whose_id_is_no_number_is_refused(click_service, task_id):
     task = {"id": task_id, "data": {"photo": "/a.jpg"}}
     with pytest.raises(RequestError, match="a task's id is of type") as caught:
-        segmenter.predict(tasks=[task], project="1", label_config=CONFIG, context=[click(20, 20)])
+        click_service.predict(
+            tasks=[task], project="1", label_config=CONFIG, context=[click(20, 20)]
+        )
     assert caught.value.reason == "A task's id is not a number"
 
 
 def test_tasks_beyond_the_bound_are_refused_and_named(predictor, files):
-    segmenter = Segmenter(predictor, Settings(max_tasks=3))
+    click_service = ClickService(predictor, Settings(max_tasks=3))
     tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(4)]
     with pytest.raises(RequestTooLargeError, match=r"4 tasks, more than 3.* MOBILESAM_MAX_TASKS"):
-        segmenter.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=None)
+        click_service.predict(tasks=tasks, project="1.0", label_config=CONFIG, context=None)
     assert files.fetched == []
-    assert segmenter.predict(tasks=tasks[:3], project="1", label_config=CONFIG, context=None) == []
+    assert (
+        click_service.predict(tasks=tasks[:3], project="1", label_config=CONFIG, context=None) == []
+    )
 
 
 def test_regions_beyond_the_bound_are_refused_and_named(predictor, files):
-    segmenter = Segmenter(predictor, Settings(max_regions=3))
+    click_service = ClickService(predictor, Settings(max_regions=3))
     context = [click(20 + n, 20) for n in range(4)]
     with pytest.raises(RequestTooLargeError, match="MOBILESAM_MAX_REGIONS") as caught:
-        predict(segmenter, *context)
+        predict(click_service, *context)
     assert caught.value.reason == "Too many regions: 4, at most 3"
     assert files.fetched == []
-    assert predict(segmenter, *context[:3])["result"]
+    assert predict(click_service, *context[:3])["result"]
 
 
-def test_many_thousand_tasks_are_legal_by_default(segmenter, files):
+def test_many_thousand_tasks_are_legal_by_default(click_service, files):
     """Retrieve Predictions sends all that are selected; the queue takes the first of them."""
     files.go_on.clear()
     tasks = [{"id": n, "data": {"photo": f"/data/{n}.jpg"}} for n in range(30_000)]
-    assert segmenter.predict(tasks=tasks, project="1", label_config=CONFIG, context=None) == []
+    assert click_service.predict(tasks=tasks, project="1", label_config=CONFIG, context=None) == []
     files.go_on.set()
 
 
 def test_clicks_that_may_wait_are_a_setting(predictor, files):
-    segmenter = Segmenter(predictor, Settings(max_waiting=1))
+    click_service = ClickService(predictor, Settings(max_waiting=1))
     files.go_on.clear()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(predict, segmenter, click(20, 20), photo="/data/1.jpg")
+        waiting = pool.submit(predict, click_service, click(20, 20), photo="/data/1.jpg")
         assert files.asked.acquire(timeout=DEADLINE_S)
         with pytest.raises(BusyError, match="1 clicks wait"):
-            predict(segmenter, click(20, 20), photo="/data/2.jpg")
+            predict(click_service, click(20, 20), photo="/data/2.jpg")
         files.go_on.set()
         assert waiting.result(DEADLINE_S)["result"]

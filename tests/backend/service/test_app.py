@@ -2,7 +2,7 @@ import io
 import json
 
 import pytest
-from fake_segmenter import ERROR_FIELDS, FakeSegmenter, predict_body
+from fake_click_service import ERROR_FIELDS, FakeClickService, predict_body
 from gunicorn.http.errors import InvalidChunkSize
 
 from backend.core.errors import BusyError, ImageUnreachableError, LabelingConfigError
@@ -12,13 +12,13 @@ from backend.settings.settings import Settings
 
 
 @pytest.fixture
-def segmenter():
-    return FakeSegmenter()
+def click_service():
+    return FakeClickService()
 
 
 @pytest.fixture
-def client(segmenter):
-    return create_app(Settings(), segmenter=segmenter).test_client()
+def client(click_service):
+    return create_app(Settings(), click_service=click_service).test_client()
 
 
 @pytest.mark.parametrize("path", ["/", "/health"])
@@ -32,7 +32,7 @@ def test_health_says_what_runs(client, path):
     }
 
 
-def test_setup_passes_the_connection_on_and_answers_the_model_version(client, segmenter):
+def test_setup_passes_the_connection_on_and_answers_the_model_version(client, click_service):
     body = {
         "project": "1.1795350403",
         "schema": "<View/>",
@@ -42,7 +42,7 @@ def test_setup_passes_the_connection_on_and_answers_the_model_version(client, se
     }
     response = client.post("/setup", json=body)
     assert response.json == {"model_version": "fake-1"}
-    assert segmenter.asked == [
+    assert click_service.asked == [
         {
             "project": "1.1795350403",
             "label_config": "<View/>",
@@ -53,11 +53,11 @@ def test_setup_passes_the_connection_on_and_answers_the_model_version(client, se
     ]
 
 
-def test_predict_passes_tasks_and_prompts_on(client, segmenter):
+def test_predict_passes_tasks_and_prompts_on(client, click_service):
     response = client.post("/predict", json=predict_body())
-    assert response.json == {"results": segmenter.answer}
-    assert segmenter.asked[0]["context"] == []
-    assert segmenter.asked[0]["tasks"][0]["id"] == 4
+    assert response.json == {"results": click_service.answer}
+    assert click_service.asked[0]["context"] == []
+    assert click_service.asked[0]["tasks"][0]["id"] == 4
 
 
 @pytest.mark.parametrize(
@@ -68,9 +68,9 @@ def test_predict_passes_tasks_and_prompts_on(client, segmenter):
         pytest.param({"context": None}, id="context-null"),
     ],
 )
-def test_predict_without_prompts_has_no_context(client, segmenter, params):
+def test_predict_without_prompts_has_no_context(client, click_service, params):
     client.post("/predict", json=predict_body(params=params))
-    assert segmenter.asked[0]["context"] is None
+    assert click_service.asked[0]["context"] is None
 
 
 def test_webhook_train_and_versions_answer_in_their_shapes(client):
@@ -154,8 +154,8 @@ def test_bodies_of_another_shape_are_answered_400(client, path, data, reason):
     assert response.json["error"].keys() == ERROR_FIELDS
 
 
-def test_error_has_its_reason_in_the_status_line_and_the_story_in_the_body(client, segmenter):
-    segmenter.error = ImageUnreachableError("no", remedy="do", reason="Image not reachable: no")
+def test_error_has_its_reason_in_the_status_line_and_the_story_in_the_body(client, click_service):
+    click_service.error = ImageUnreachableError("no", remedy="do", reason="Image not reachable: no")
     response = client.post("/predict", json=predict_body())
     assert response.status == "422 Image not reachable: no"
     assert response.json == {
@@ -169,9 +169,9 @@ def test_error_has_its_reason_in_the_status_line_and_the_story_in_the_body(clien
     }
 
 
-def test_reason_cannot_break_the_status_line(client, segmenter):
+def test_reason_cannot_break_the_status_line(client, click_service):
     reason = "Label 'Кот'\r\nSet-Cookie: a=b " + "x" * 500
-    segmenter.error = LabelingConfigError("m", remedy="r", reason=reason)
+    click_service.error = LabelingConfigError("m", remedy="r", reason=reason)
     response = client.post("/setup", json={"project": "1", "schema": "<View/>"})
     assert response.status.startswith("422 Label '???'??Set-Cookie: a=b xxx")
     assert len(response.status) <= 124
@@ -179,21 +179,21 @@ def test_reason_cannot_break_the_status_line(client, segmenter):
     assert response.json["error"]["reason"] == reason
 
 
-def test_whole_characters_beyond_16_bits_are_taken(client, segmenter):
+def test_whole_characters_beyond_16_bits_are_taken(client, click_service):
     cat = predict_body(label_config="\U0001f408")
     assert client.post("/predict", data=json.dumps(cat)).status_code == 200
-    assert segmenter.asked[0]["label_config"] == "\U0001f408"
+    assert click_service.asked[0]["label_config"] == "\U0001f408"
 
 
-def test_busy_answer_says_when_to_come_again(client, segmenter):
-    segmenter.error = BusyError("48 clicks wait", remedy="click again")
+def test_busy_answer_says_when_to_come_again(client, click_service):
+    click_service.error = BusyError("48 clicks wait", remedy="click again")
     response = client.post("/predict", json=predict_body())
     assert response.status == "503 Busy, click again in a moment"
     assert response.headers["Retry-After"] == "1"
 
 
-def test_failed_click_is_one_line_of_the_log(client, segmenter, caplog):
-    segmenter.error = ImageUnreachableError("a\nb\0c\x1b[31m", remedy="do")
+def test_failed_click_is_one_line_of_the_log(client, click_service, caplog):
+    click_service.error = ImageUnreachableError("a\nb\0c\x1b[31m", remedy="do")
     client.post("/predict", json=predict_body())
     (record,) = caplog.records
     assert record.levelname == "WARNING"
@@ -217,10 +217,10 @@ def brush_draft(regions):
     return [{"id": 1, "result": [region] * regions}]
 
 
-def test_body_with_a_hundred_regions_of_the_draft_is_taken(client, segmenter):
+def test_body_with_a_hundred_regions_of_the_draft_is_taken(client, click_service):
     tasks = [{"id": 4, "data": {"image": "/a.jpg"}, "drafts": brush_draft(100)}]
     assert client.post("/predict", json=predict_body(tasks=tasks)).status_code == 200
-    (task,) = segmenter.asked[0]["tasks"]
+    (task,) = click_service.asked[0]["tasks"]
     assert len(task["drafts"][0]["result"]) == 100
 
 
@@ -233,9 +233,9 @@ def test_body_with_a_hundred_regions_of_the_draft_is_taken(client, segmenter):
         pytest.param(None, -1, id="no-json"),
     ],
 )
-def test_body_is_never_logged(client, segmenter, caplog, error, cut):
+def test_body_is_never_logged(client, click_service, caplog, error, cut):
     caplog.set_level("DEBUG")
-    segmenter.error = error
+    click_service.error = error
     tasks = [{"id": 4, "data": {"image": "/sesame.jpg"}, "drafts": brush_draft(2)}]
     body = json.dumps(predict_body(tasks=tasks, label_config="<View>sesame</View>"))
     client.post("/predict", data=body[:cut])
@@ -247,8 +247,8 @@ def test_body_is_never_logged(client, segmenter, caplog, error, cut):
 
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
 @pytest.mark.parametrize("length", [True, False], ids=["with-length", "chunked"])
-def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
-    client = create_app(Settings(max_request_mb=1), segmenter=segmenter).test_client()
+def test_body_of_too_many_bytes_is_refused(click_service, path, length):
+    client = create_app(Settings(max_request_mb=1), click_service=click_service).test_client()
     body = io.BytesIO(b" " * (MEGABYTE + 1))
     # As gunicorn does for a request without a length.
     chunked = {"wsgi.input_terminated": True, "wsgi.input": body, "CONTENT_LENGTH": ""}
@@ -258,7 +258,7 @@ def test_body_of_too_many_bytes_is_refused(segmenter, path, length):
     assert response.status == "413 Request too large: more than 1 MB"
     assert response.json["error"].keys() == ERROR_FIELDS
     assert "MOBILESAM_MAX_REQUEST_MB" in response.json["error"]["remedy"]
-    assert segmenter.asked == []
+    assert click_service.asked == []
 
 
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
@@ -283,8 +283,8 @@ def test_body_that_breaks_off_is_refused(client, path, error, status, code):
     assert response.json["error"]["code"] == code
 
 
-def test_bug_is_answered_500_without_a_traceback(client, segmenter, caplog):
-    segmenter.error = ZeroDivisionError("secret detail")
+def test_bug_is_answered_500_without_a_traceback(client, click_service, caplog):
+    click_service.error = ZeroDivisionError("secret detail")
     response = client.post("/predict", json=predict_body())
     assert response.status_code == 500
     assert response.json["error"].keys() == ERROR_FIELDS

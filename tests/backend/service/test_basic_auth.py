@@ -1,15 +1,15 @@
 import base64
 
 import pytest
-from fake_segmenter import FakeSegmenter
+from fake_click_service import FakeClickService
 
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
 
 @pytest.fixture
-def segmenter():
-    return FakeSegmenter()
+def click_service():
+    return FakeClickService()
 
 
 def basic(pair):
@@ -18,9 +18,9 @@ def basic(pair):
 
 class TestBasicAuth:
     @pytest.fixture
-    def client(self, segmenter):
+    def client(self, click_service):
         settings = Settings(basic_auth_user="anna", basic_auth_pass="pässword")
-        return create_app(settings, segmenter=segmenter).test_client()
+        return create_app(settings, click_service=click_service).test_client()
 
     @pytest.mark.parametrize(
         "path",
@@ -29,14 +29,14 @@ class TestBasicAuth:
             *("/health/", "/HEALTH", "//health", "/health/../predict", "/predict?/health"),
         ],
     )
-    def test_routes_need_the_credentials(self, client, segmenter, path):
+    def test_routes_need_the_credentials(self, client, click_service, path):
         for method in ("GET", "POST"):
             response = client.open(path, method=method, json={})
             assert response.status == "401 Basic auth required"
             assert response.headers["WWW-Authenticate"].startswith("Basic ")
             response = client.open(path, method=method, json={}, auth=("anna", "wrong"))
             assert response.status_code == 401
-        assert segmenter.asked == []
+        assert click_service.asked == []
 
     @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
     def test_password_beyond_ascii_is_taken_in_both_encodings(self, client, encoding):
@@ -44,9 +44,9 @@ class TestBasicAuth:
         header = basic("anna:pässword".encode(encoding))
         assert client.get("/versions", headers={"Authorization": header}).status_code == 200
 
-    def test_password_that_latin_1_cannot_hold_is_taken(self, segmenter):
+    def test_password_that_latin_1_cannot_hold_is_taken(self, click_service):
         settings = Settings(basic_auth_user="anna", basic_auth_pass="пароль")
-        client = create_app(settings, segmenter=segmenter).test_client()
+        client = create_app(settings, click_service=click_service).test_client()
         header = basic("anna:пароль".encode())
         assert client.get("/versions", headers={"Authorization": header}).status_code == 200
         assert client.get("/versions", auth=("anna", "??????")).status_code == 401
@@ -95,10 +95,10 @@ class TestBasicAuth:
         assert client.get("/versions", auth=("anna", "pässword")).status_code == 200
 
     def test_setup_with_the_password_is_label_studios_wherever_it_comes_from(
-        self, client, segmenter
+        self, client, click_service
     ):
         client.post("/setup", json={"project": "1", "schema": "<View/>"}, auth=("anna", "pässword"))
-        assert segmenter.asked[0]["sender"] is None
+        assert click_service.asked[0]["sender"] is None
 
     def test_health_needs_none(self, client):
         assert client.get("/health").status_code == 200

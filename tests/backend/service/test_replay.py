@@ -6,7 +6,7 @@ from recordings import recorded_requests, recording
 
 from backend.codecs.brush import decode_brush
 from backend.images.fetch import ImageLoader
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -41,7 +41,7 @@ def fetched(monkeypatch):
 @pytest.fixture
 def client(predictor, fetched):
     settings = Settings()
-    return create_app(settings, segmenter=Segmenter(predictor, settings)).test_client()
+    return create_app(settings, click_service=ClickService(predictor, settings)).test_client()
 
 
 def test_recordings_are_there():

@@ -14,7 +14,7 @@ from fake_project import FakeProject
 from PIL import Image, TiffImagePlugin
 
 from backend.label_studio.projects import LABELING_CONFIG
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 from backend.transport.addresses import parse_allowed_hosts
@@ -157,8 +157,8 @@ def test_no_secret_of_a_click_is_logged_or_answered(label_studio, image_host, ca
         allow_hosts=parse_allowed_hosts("127.0.0.1"),
     )
     logging.getLogger("test").debug("%s", settings)
-    segmenter = Segmenter(FakePredictor(), settings)
-    client = create_app(settings, segmenter=segmenter).test_client()
+    click_service = ClickService(FakePredictor(), settings)
+    client = create_app(settings, click_service=click_service).test_client()
     auth = ("anna", PASSWORD)
     answers = [client.post("/setup", json=setup_body(label_studio), auth=auth)]
     for body in clicks(image_host.url):
@@ -167,7 +167,7 @@ def test_no_secret_of_a_click_is_logged_or_answered(label_studio, image_host, ca
         answers.append(client.post("/webhook", data=json.dumps(body)[:-1], auth=auth))
     answers.append(client.get("/health"))
     assert label_studio.asked.acquire(timeout=10)  # the upcoming tasks were asked for too
-    segmenter.close()
+    click_service.close()
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(200) >= 8
     assert {400, 401, 422} < set(statuses)

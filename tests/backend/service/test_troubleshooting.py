@@ -15,7 +15,7 @@ from fake_model import FakePredictor, png
 
 from backend.images.fetch import ImageLoader
 from backend.label_studio import projects
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 from backend.transport.addresses import parse_allowed_hosts
@@ -47,7 +47,7 @@ class Service:
         self.caplog = caplog
         settings = Settings(prefetch_tasks=0, **settings)
         self.client = create_app(
-            settings, segmenter=Segmenter(FakePredictor(), settings)
+            settings, click_service=ClickService(FakePredictor(), settings)
         ).test_client()
 
     def set_up(self, labeling_config, **more):

@@ -8,7 +8,7 @@ from ending_connections import EndsKeptConnections
 from image_sources import IMAGE, fetch, fetch_from
 
 from backend.core.errors import ImageUnreachableError
-from backend.transport.addresses import Reach
+from backend.transport.addresses import NetworkPolicy
 from backend.transport.sessions import KEPT_CONNECTIONS
 from backend.transport.transport import Deadline, TransportError, exchange
 
@@ -25,7 +25,7 @@ def ask(host, method="GET", **more):
         f"{host.url}/a.jpg",
         deadline=Deadline(10),
         max_bytes=1000,
-        reach=Reach.to(host.url),
+        reach=NetworkPolicy.to(host.url),
         **more,
     )
 

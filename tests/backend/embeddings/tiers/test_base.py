@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from backend.embeddings.tiers.base import EmbeddingCache, EmbeddingKey
+from backend.embeddings.tiers.base import EmbeddingKey, LruCache
 
 
 @dataclass
@@ -14,7 +14,7 @@ def key(name):
 
 
 def filled(*names, max_bytes=100):
-    cache = EmbeddingCache(max_bytes)
+    cache = LruCache(max_bytes)
     for name in names:
         cache.put(key(name), Value(name))
     return cache

@@ -6,7 +6,7 @@ from fake_model import FakePredictor, png
 from backend.embeddings.tiers.memory import MemoryStore
 from backend.images.fetch import ImageLoader
 from backend.label_studio import projects
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 from benchmarks.key_points import key_point
 
@@ -39,47 +39,47 @@ def test_removed_entry_is_gone_and_its_room_is_free():
 
 
 @pytest.fixture
-def gpu_segmenter(monkeypatch):
+def gpu_click_service(monkeypatch):
     """On a device that has room for one embedding; each address has an image of its own."""
     monkeypatch.setattr(ImageLoader, "fetch", lambda _, uri, **_named: png(40, 50 + len(uri)))
     predictor = FakePredictor()
     predictor.device = "cuda:0"
-    with closing(Segmenter(predictor, Settings(prefetch_tasks=0))) as segmenter:
-        segmenter._embedder.cache.max_bytes = 1000
-        yield segmenter
+    with closing(ClickService(predictor, Settings(prefetch_tasks=0))) as click_service:
+        click_service._embedder.cache.max_bytes = 1000
+        yield click_service
 
 
-def click(segmenter, photo):
-    (answer,) = segmenter.predict(
+def click(click_service, photo):
+    (answer,) = click_service.predict(
         tasks=[{"id": len(photo), "data": {"image": photo}}],
         project="1.0",
         label_config=projects.LABELING_CONFIG,
         context=[key_point((30, 20), (40, 60))],
     )
     assert answer["result"]
-    assert segmenter.flush(FLUSH_S)
+    assert click_service.flush(FLUSH_S)
 
 
-def test_what_a_gpu_has_no_room_for_is_found_in_memory(gpu_segmenter):
+def test_what_a_gpu_has_no_room_for_is_found_in_memory(gpu_click_service):
     for photo in ("/a", "/bb", "/a", "/bb"):
-        click(gpu_segmenter, photo)
-    assert len(gpu_segmenter._predictor.embedded) == 2
-    tiers = gpu_segmenter.describe()["cache"]
+        click(gpu_click_service, photo)
+    assert len(gpu_click_service._predictor.embedded) == 2
+    tiers = gpu_click_service.describe()["cache"]
     assert list(tiers) == ["device", "memory"]
     assert (tiers["device"]["entries"], tiers["memory"]["entries"]) == (1, 2)
     assert tiers["memory"]["hits"] == 2
 
 
-def test_damaged_entry_of_memory_is_a_miss(gpu_segmenter):
-    click(gpu_segmenter, "/a")
-    (store,) = gpu_segmenter._embedder.stored._stores
+def test_damaged_entry_of_memory_is_a_miss(gpu_click_service):
+    click(gpu_click_service, "/a")
+    (store,) = gpu_click_service._embedder.slow_tiers._stores
     (name,) = store._kept._values
     store.put(name, store.get(name)[:-9])
-    click(gpu_segmenter, "/bb")
-    click(gpu_segmenter, "/a")
-    assert len(gpu_segmenter._predictor.embedded) == 3
+    click(gpu_click_service, "/bb")
+    click(gpu_click_service, "/a")
+    assert len(gpu_click_service._predictor.embedded) == 3
 
 
 def test_memory_is_one_tier_on_a_cpu(predictor):
-    with closing(Segmenter(predictor, Settings())) as segmenter:
-        assert list(segmenter.describe()["cache"]) == ["memory"]
+    with closing(ClickService(predictor, Settings())) as click_service:
+        assert list(click_service.describe()["cache"]) == ["memory"]

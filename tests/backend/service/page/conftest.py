@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from backend.segmentation.segmenter import Segmenter
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
 
@@ -18,17 +18,17 @@ class BufferingClient(FlaskClient):
 @pytest.fixture
 def make_client(predictor):
     """Make a client of an app with these settings; all are ended after the test."""
-    segmenters = []
+    click_services = []
 
     def make(**settings):
-        segmenters.append(Segmenter(predictor, Settings(**settings)))
-        app = create_app(Settings(**settings), segmenter=segmenters[-1])
+        click_services.append(ClickService(predictor, Settings(**settings)))
+        app = create_app(Settings(**settings), click_service=click_services[-1])
         app.test_client_class = BufferingClient
         return app.test_client()
 
     yield make
-    for segmenter in segmenters:
-        segmenter.close()
+    for click_service in click_services:
+        click_service.close()
 
 
 @pytest.fixture

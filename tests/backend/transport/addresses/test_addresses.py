@@ -14,7 +14,7 @@ from image_sources import IMAGE
 from reaching import EVERYTHING, PUBLIC, fetch
 
 from backend.core.errors import ImageUnreachableError
-from backend.transport.addresses import ForbiddenAddressError, Reach, parse_allowed_hosts
+from backend.transport.addresses import ForbiddenAddressError, NetworkPolicy, parse_allowed_hosts
 
 NEVER = {
     "aws-google-azure": "169.254.169.254",
@@ -145,7 +145,7 @@ def test_trick_with_a_hosts_spelling_reaches_nobody(connected, host):
 @given(address=st.ip_addresses())
 def test_every_address_that_is_reached_unlisted_is_a_global_one(address):
     try:
-        permitted = Reach()._permitted("http", "h.test", 80, [address])
+        permitted = NetworkPolicy()._permitted("http", "h.test", 80, [address])
     except ForbiddenAddressError:
         return
     assert permitted == [address]
@@ -163,7 +163,7 @@ def test_every_address_that_is_reached_unlisted_is_a_global_one(address):
 def test_ipv6_address_is_judged_as_the_ipv4_address_in_it(address, wrap):
     wrapped = ip_address(wrap.format(address, *address.packed))
     for hosts in ((), parse_allowed_hosts("10.0.0.0/8,127.0.0.1")):
-        judged = [outcome(Reach(hosts), each) for each in (address, wrapped)]
+        judged = [outcome(NetworkPolicy(hosts), each) for each in (address, wrapped)]
         assert judged[0] == judged[1]
 
 

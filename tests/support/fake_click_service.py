@@ -1,11 +1,11 @@
-"""A segmenter that only notes what it was asked, and a body for it."""
+"""A click service that only notes what it was asked, and a body for it."""
 
 from backend.monitoring.activity import Activity
 
 ERROR_FIELDS = {"code", "reason", "message", "remedy", "request_id"}
 
 
-class FakeSegmenter:
+class FakeClickService:
     """Answers with what a test gives it, and keeps what it was asked."""
 
     model_version = "fake-1"

@@ -13,10 +13,10 @@ from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
-from backend.embeddings.prefetch import UpcomingTasks
-from backend.embeddings.slow_tiers import StoredEmbeddings
+from backend.embeddings.prefetch import Prefetcher
+from backend.embeddings.slow_tiers import SlowTiers
 from backend.embeddings.task_images import TaskImages
-from backend.embeddings.tiers.base import EmbeddingCache
+from backend.embeddings.tiers.base import LruCache
 from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.labeling.config import LabelingConfig, MaskControl
@@ -52,7 +52,7 @@ def load_predictor(settings: Settings) -> Predictor:
     )
 
 
-class Segmenter:
+class ClickService:
     """Answers Label Studio's requests; safe under threads, holds no current image.
 
     `activity` tells what it has done.
@@ -72,8 +72,8 @@ class Segmenter:
         batches = EncodeBatches(predictor)
         is_on_gpu = str(predictor.device) != "cpu"
         self._embedder = Embedder(
-            EmbeddingCache(settings.cache_mb * MEGABYTE),
-            StoredEmbeddings.from_settings(settings, predictor, with_memory=is_on_gpu),
+            LruCache(settings.cache_mb * MEGABYTE),
+            SlowTiers.from_settings(settings, predictor, with_memory=is_on_gpu),
             threads=batches.threads,
             tier="device" if is_on_gpu else "memory",
         )
@@ -90,11 +90,11 @@ class Segmenter:
         self._max_regions = settings.max_regions
         self._output = settings.output
         self._polygon_tolerance_px = settings.polygon_tolerance_px
-        self._upcoming = UpcomingTasks(self._connections, self._images, settings.prefetch_tasks)
-        self._last_objects = LastObjects(self._embedder.stored.shared_notes)
+        self._prefetcher = Prefetcher(self._connections, self._images, settings.prefetch_tasks)
+        self._last_objects = LastObjects(self._embedder.slow_tiers.shared_notes)
         self._masks = ObjectMasks(
             predictor,
-            ClickLogits(self._embedder.stored.shared_notes),
+            ClickLogits(self._embedder.slow_tiers.shared_notes),
             Cleaning.from_settings(settings),
         )
         self.playground = Playground(predictor.model_id, self._images, self._masks)
@@ -124,11 +124,11 @@ class Segmenter:
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all embeddings are in the tiers; say whether that was in time."""
-        return self._embedder.stored.flush(timeout_s)
+        return self._embedder.slow_tiers.flush(timeout_s)
 
     def close(self) -> None:
         """End all connections; for tests and commands, a service ends with its process."""
-        self._embedder.stored.close()
+        self._embedder.slow_tiers.close()
         self._connections.close()
 
     @property
@@ -144,7 +144,7 @@ class Segmenter:
     def describe(self) -> dict[str, Any]:
         """Return what /health says of the model and of each tier of the cache."""
         fastest = {self._embedder.tier: self._embedder.cache.state()}
-        tiers = fastest | self._embedder.stored.state()
+        tiers = fastest | self._embedder.slow_tiers.state()
         return {
             "model_class": "MobileSAM",
             "model_version": self.model_version,
@@ -222,7 +222,7 @@ class Segmenter:
             for task in tasks:
                 self._images.prepare(task, config, project, urgency)
             if urgency is Urgency.OPENED_TASK:
-                self._upcoming.prepare_after(tasks[0]["id"], config, project)
+                self._prefetcher.prepare_after(tasks[0]["id"], config, project)
             return []
         if len(tasks) != 1:
             raise RequestError(
@@ -232,7 +232,7 @@ class Segmenter:
             )
         shown = config.of_task(tasks[0].get("data"))
         answer = self._answer(tasks[0], project, shown, context)
-        self._upcoming.prepare_after(tasks[0]["id"], config, project)
+        self._prefetcher.prepare_after(tasks[0]["id"], config, project)
         return [answer]
 
     def _answer(
