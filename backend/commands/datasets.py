@@ -5,7 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from backend.core.atomic_files import printable
 from backend.core.outputs import OUTPUTS
+from backend.core.text import on_one_line
 from backend.datasets.annotation_choice import AnnotationChoice, Which
 from backend.datasets.coco_tasks import Kind
 from backend.datasets.conversion import RegionRules
@@ -235,7 +237,7 @@ def import_coco(arguments: argparse.Namespace, settings: Settings) -> int:
 def _print_report(report: ExportReport) -> None:
     print(
         f"{report.images} images, {report.annotations} annotations, {report.categories} categories"
-        f" in {', '.join(map(str, report.files))}"
+        f" in {', '.join(map(printable, report.files))}"
     )
     for reason, count in report.left_aside.items():
         if count:
@@ -247,7 +249,7 @@ def _print_problems(problems: Sequence[object], done: str) -> None:
     if problems:
         print(f"\n{len(problems)} could not be {done}:", file=sys.stderr)
         for problem in problems:
-            print(f"  {problem}", file=sys.stderr)
+            print(f"  {on_one_line(str(problem))}", file=sys.stderr)
 
 
 def _pixels(text: str) -> float:

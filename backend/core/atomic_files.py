@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from backend.core.text import on_one_line
+
 
 def stays_below(name: str) -> bool:
     """Whether a relative path, which came with somebody's data, leads nowhere but downwards."""
@@ -28,6 +30,19 @@ def file_below(root: Path, name: str | Path) -> Path | None:
         return path if path.is_relative_to(root) and path.is_file() else None
     except (OSError, ValueError):  # too long a name, a NUL, links in a circle
         return None
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths are one file: by whatever links, names or cases they lead there."""
+    try:
+        return first.samefile(second)
+    except (OSError, ValueError):  # one of them is not there
+        return first.absolute() == second.absolute()
+
+
+def printable(path: Path) -> str:
+    """A path as text that any terminal and any UTF-8 file takes."""
+    return on_one_line(os.fsencode(path).decode(errors="replace"))
 
 
 @contextmanager

@@ -1,81 +1,116 @@
-"""COCO's JSON -> images with their annotations, each checked."""
+"""COCO's JSON -> images with their annotations, each checked.
 
-import json
-import math
+Each item is parsed by itself with the types below: what is wrong with one is listed, and the
+others come in. JSON of today has no NaN and no 1e999, and neither has what is read here.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
-from backend.core.errors import DatasetError
-from backend.datasets.region_shapes import Ring
+from backend.codecs.coco_rle import FARTHEST, Ring, decode_rle, encode_rle, fill_rings
+from backend.core.errors import DatasetError, MaskError
+from backend.core.json_items import JsonError, read_items
 
 REMEDY = "correct the COCO file"
-FARTHEST = 10  # image sides that a polygon may lie outside; it is walked in fifths of a pixel
+MAX_SIDE_PX = 1_000_000
+
+Id = int | str | float
+Item = TypeVar("Item")
+
+
+class _Image(Struct):
+    """As it stands in the file; sides may be 100.0."""
+
+    id: Id
+    file_name: Annotated[str, Meta(min_length=1)]
+    height: Annotated[float, Meta(ge=1, le=MAX_SIDE_PX, multiple_of=1)]
+    width: Annotated[float, Meta(ge=1, le=MAX_SIDE_PX, multiple_of=1)]
+    coco_url: Any = None
+
+
+class _Category(Struct):
+    id: Id
+    name: Annotated[str, Meta(pattern=r"\S")]
+    supercategory: str | None = None
+
+
+class _Annotation(Struct):
+    image_id: Id
+    category_id: Id
+    id: Id | None = None
+    bbox: list[float] | None = None
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+    iscrowd: float | bool | None = None
+    score: float | None = None
+    keypoints: list[float] | None = None
+
+
+class _Rle(Struct):
+    size: tuple[float, float]
+    counts: list[float] | str
 
 
 @dataclass(frozen=True)
 class CocoAnnotation:
     """One object: `rings` where it is given as polygons, `rle` where as run lengths, else its box.
 
-    `bbox` is x, y, width and height in pixels.
+    `bbox` is x, y, width and height in pixels. `key_point` is x, y where it is nothing but that.
     """
 
     id: Any
     label: str
     bbox: tuple[float, float, float, float] | None
     rings: list[Ring]
-    rle: dict[str, Any] | None
+    rle: Mapping[str, Any] | None
     is_crowd: bool
     score: float | None
+    key_point: tuple[float, float] | None = None
 
     @property
     def has_mask(self) -> bool:
         """Whether it is more than a box."""
         return bool(self.rings) or self.rle is not None
 
-    def box(self, size_hw: tuple[int, int]) -> tuple[float, float, float, float]:
-        """Its bbox, or where it gives none the tight one of its mask."""
+    def box(
+        self, size_hw: tuple[int, int], *, max_pixels: int
+    ) -> tuple[float, float, float, float]:
+        """Its bbox, or where it gives none the tight one of its mask.
+
+        Raises:
+            DatasetError: as from `mask`.
+        """
         if self.bbox is not None:
             return self.bbox
-        rle = coco_masks.encode(np.asfortranarray(self.mask(size_hw), np.uint8))
+        rle = encode_rle(self.mask(size_hw, max_pixels=max_pixels))
         x, y, width, height = map(float, coco_masks.toBbox(rle))
         return x, y, width, height
 
-    def mask(self, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    def mask(self, size_hw: tuple[int, int], *, max_pixels: int) -> NDArray[np.bool_]:
         """The pixels that it covers, as pycocotools fills them; of a box, those inside.
 
         Args:
             size_hw: of the image, in pixels.
+            max_pixels: largest mask that is drawn.
 
         Raises:
-            DatasetError: its run lengths are damaged or of another size.
+            DatasetError: its run lengths are damaged or of another size, or it is too large.
         """
-        height, width = size_hw
         try:
-            if self.rle is None:
-                rle = coco_masks.frPyObjects(self.rings or self._box_rings(), height, width)
-                rle = coco_masks.merge(rle)
-            else:
-                rle = self.rle
-                if isinstance(rle["counts"], list):
-                    rle = coco_masks.frPyObjects(rle, height, width)
-            mask = np.asarray(coco_masks.decode(rle)).astype(bool)
-        except (ValueError, TypeError, KeyError) as error:
+            rle = self.rle or fill_rings(self.rings or self._box_rings(), size_hw)
+            return decode_rle(rle, size_hw, max_pixels=max_pixels)
+        except MaskError as error:
             raise DatasetError(
-                f"annotation {self.id} is damaged: {error}", remedy=REMEDY
+                f"annotation {self.id}: {error.message}", remedy=error.remedy
             ) from error
-        if mask.shape != size_hw:
-            raise DatasetError(
-                f"annotation {self.id} is of an image of {mask.shape[1]} x {mask.shape[0]} pixels, "
-                f"its own has {width} x {height}",
-                remedy=REMEDY,
-            )
-        return mask
 
     def _box_rings(self) -> list[Ring]:
         x, y, width, height = self.bbox or (0, 0, 0, 0)
@@ -111,114 +146,212 @@ def read_coco(path: Path) -> CocoFile:
         path: of the file.
 
     Raises:
-        DatasetError: it is missing, no JSON, or lacks what every COCO file has.
+        DatasetError: it is missing, no JSON, lacks what every COCO file has, or two categories
+            share an id or a name.
     """
+    problems: list[str] = []
+    images: list[_Image] = []
+    categories: list[_Category] = []
+    annotations: list[_Annotation] = []
+    kinds: dict[str, tuple[str, list[Any], Any]] = {
+        "images": ("image", images, msgspec.json.Decoder(_Image)),
+        "categories": ("category", categories, msgspec.json.Decoder(_Category)),
+        "annotations": ("annotation", annotations, msgspec.json.Decoder(_Annotation)),
+    }
+    missing = set(kinds)
+    counts: dict[str, int] = defaultdict(int)
     try:
-        content = json.loads(path.read_bytes())
-        categories = [_category(item) for item in content["categories"]]
-        images = {item["id"]: _image(item) for item in content["images"]}
-        annotations = list(content["annotations"])
+        with path.open("rb") as file:
+            for item in read_items(file, on_list=missing.discard):
+                if item.key in kinds:
+                    name, into, decoder = kinds[item.key]
+                    counts[item.key] += 1
+                    try:
+                        into.append(_decoded(decoder, item.data))
+                    except ValueError as error:
+                        which = _id_of(item.data, counts[item.key])
+                        problems.append(f"{name} {which}: {error}")
     except OSError as error:
         raise _no_coco(path, error.strerror or str(error)) from error
-    except KeyError as error:
-        raise _no_coco(path, f"{error} is missing") from error
-    except (ValueError, TypeError) as error:
+    except JsonError as error:
         raise _no_coco(path, str(error)) from error
-    names = [category["name"] for category in categories]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise _no_coco(path, f"several categories are called {', '.join(map(repr, twice))}")
-    labels = {category["id"]: category["name"] for category in categories}
-    problems = []
-    for index, item in enumerate(annotations):
-        try:
-            image = images[item["image_id"]]
-            image.annotations.append(_annotation(item, labels, image.size_hw))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            name = item.get("id", index) if isinstance(item, dict) else index
-            what = f"no {error}" if isinstance(error, KeyError) else str(error)
-            problems.append(f"annotation {name}: {what}")
-    return CocoFile(categories, list(images.values()), problems)
-
-
-def _category(item: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(item["name"], str) or not item["name"].strip():
-        raise ValueError(f"a category is called {item['name']!r}")
-    supercategory = item.get("supercategory") or ""
-    return {"id": item["id"], "name": item["name"], "supercategory": str(supercategory)}
-
-
-def _image(item: Mapping[str, Any]) -> CocoImage:
-    size_hw = item["height"], item["width"]
-    if not isinstance(item["file_name"], str) or not item["file_name"]:
-        raise ValueError(f"an image's file_name is {item['file_name']!r}")
-    if not all(type(side) is int and side > 0 for side in size_hw):
-        raise ValueError(f"{item['file_name']!r} has no height and width in pixels")
-    url = item.get("coco_url")
-    return CocoImage(item["file_name"], size_hw, url if isinstance(url, str) and url else None)
-
-
-def _annotation(
-    item: Mapping[str, Any], labels: Mapping[Any, str], size_hw: tuple[int, int]
-) -> CocoAnnotation:
-    bbox = item.get("bbox")
-    segmentation = item.get("segmentation") or []
-    rings: list[Ring] = []
-    rle = None
-    if isinstance(segmentation, dict):
-        rle = _rle(segmentation)
-    else:
-        rings = [_ring(ring, size_hw) for ring in segmentation]
-    box = None
-    if bbox is not None:
-        x, y, width, height = _numbers(bbox)
-        if width < 0 or height < 0:
-            raise ValueError(f"its bbox {list(bbox)} has a negative side")
-        _require_near((x, y, x + width, y + height), size_hw)
-        box = (x, y, width, height)
-    elif not rings and rle is None:
-        raise ValueError("it has neither segmentation nor bbox")
-    score: Any = item.get("score")
-    return CocoAnnotation(
-        item.get("id"),
-        labels[item["category_id"]],
-        box,
-        rings,
-        rle,
-        is_crowd=item.get("iscrowd") == 1,
-        score=float(score) if type(score) in (int, float) else None,
+    if missing:
+        raise _no_coco(path, f"{', '.join(map(repr, sorted(missing)))} is missing")
+    labels = _labels(path, categories)
+    return CocoFile(
+        [
+            {"id": _whole(one.id), "name": one.name, "supercategory": one.supercategory or ""}
+            for one in {one.id: one for one in categories}.values()
+        ],
+        _joined(images, annotations, labels, problems),
+        problems,
     )
 
 
-def _rle(segmentation: Mapping[str, Any]) -> dict[str, Any]:
-    counts = segmentation["counts"]
-    size = [int(side) for side in segmentation["size"]]
-    if isinstance(counts, list):
-        if sum(counts) != size[0] * size[1] or min(counts, default=0) < 0:
-            raise ValueError(f"its run lengths do not fill {size[0]} x {size[1]} pixels")
-    elif not isinstance(counts, str):
-        raise TypeError("its run lengths are neither a list nor a text")
-    return {"size": size, "counts": counts}
+def _labels(path: Path, categories: Sequence[_Category]) -> dict[Id, str]:
+    """Category id -> name; of each there is one, else nobody knows which is meant."""
+    labels: dict[Id, str] = {}
+    ids: dict[str, Id] = {}
+    for one in categories:
+        if labels.setdefault(one.id, one.name) != one.name:
+            names = f"{labels[one.id]!r} and {one.name!r}"
+            raise _no_coco(path, f"several categories have the id {one.id!r}: {names}")
+        if ids.setdefault(one.name, one.id) != one.id:
+            raise _no_coco(path, f"several categories are called {one.name!r}")
+    return labels
 
 
-def _ring(ring: Any, size_hw: tuple[int, int]) -> Ring:
-    numbers = _numbers(ring)
-    if len(numbers) < 6 or len(numbers) % 2:
-        raise ValueError("a polygon has not three or more pairs of numbers")
-    _require_near(numbers, size_hw)
-    return numbers
+def _joined(
+    images: Sequence[_Image],
+    annotations: Sequence[_Annotation],
+    labels: Mapping[Id, str],
+    problems: list[str],
+) -> list[CocoImage]:
+    """Put annotations on their images, as far as it is known which one that is."""
+    joined: list[CocoImage] = []
+    by_id: dict[Id, list[CocoImage]] = defaultdict(list)
+    for image in images:
+        url = image.coco_url
+        size_hw = int(image.height), int(image.width)
+        one = CocoImage(image.file_name, size_hw, url if isinstance(url, str) and url else None)
+        known = by_id[image.id]
+        if any((same.file_name, same.size_hw) == (one.file_name, size_hw) for same in known):
+            continue  # the same image once more, as merged files have it
+        known.append(one)
+        joined.append(one)
+    several = {key: found for key, found in by_id.items() if len(found) > 1}
+    for key, found in several.items():
+        names = " and ".join(repr(image.file_name) for image in found[:3])
+        problems.append(f"{names} have one id, {key!r}: whose annotations are they?")
+    for index, annotation in enumerate(annotations, 1):
+        which = index if annotation.id is None else annotation.id
+        try:
+            found = by_id.get(annotation.image_id, [])
+            if len(found) != 1:
+                how_many = "several images have" if found else "no image has"
+                raise ValueError(f"{how_many} the id {annotation.image_id!r}")  # noqa: TRY301
+            notes: list[str] = []
+            found[0].annotations.append(_annotation(annotation, labels, found[0].size_hw, notes))
+        except ValueError as error:
+            notes = [str(error)]
+        problems += [f"annotation {which}: {note}" for note in notes]
+    return joined
+
+
+def _annotation(
+    item: _Annotation, labels: Mapping[Id, str], size_hw: tuple[int, int], notes: list[str]
+) -> CocoAnnotation:
+    """Check an annotation against its image; `notes` takes what stays behind of it."""
+    if item.category_id not in labels:
+        raise ValueError(f"no category has the id {item.category_id!r}")
+    segmentation = bytes(item.segmentation).strip()
+    rle = _rle(segmentation, size_hw) if segmentation.startswith(b"{") else None
+    rings = [] if rle is not None else _rings(segmentation, size_hw, notes)
+    box = _box(item.bbox, size_hw, has_mask=bool(rings) or rle is not None)
+    if len(item.keypoints or ()) % 3:
+        raise ValueError("its keypoints are not x, y and visibility in turn")
+    points = np.reshape(np.asarray(item.keypoints or (), np.float64), (-1, 3))
+    seen = points[points[:, 2] > 0]
+    key_point = None
+    if not rings and rle is None and (box is None or min(box[2:]) == 0):
+        if len(seen) != 1:
+            raise ValueError(
+                f"it has {len(seen)} key points, and no area"
+                if len(seen)
+                else "it has no area: neither a segmentation nor a bbox with two sides"
+            )
+        x, y = map(float, seen[0, :2])
+        _require_near((x, y), size_hw)
+        key_point = x, y
+    elif len(seen):
+        notes.append(f"its {len(seen)} key points stay behind; the rest of it comes in")
+    return CocoAnnotation(
+        None if item.id is None else _whole(item.id),
+        labels[item.category_id],
+        box,
+        rings,
+        rle,
+        is_crowd=item.iscrowd == 1,
+        score=item.score,
+        key_point=key_point,
+    )
+
+
+def _rle(segmentation: bytes, size_hw: tuple[int, int]) -> Mapping[str, Any]:
+    rle = _decoded(_RLE, segmentation)
+    height, width = rle.size
+    if [height, width] != list(size_hw):
+        raise ValueError(
+            f"its run lengths are of {width:g} x {height:g} pixels, its image has "
+            f"{size_hw[1]} x {size_hw[0]}"
+        )
+    return {"size": [*size_hw], "counts": rle.counts}
+
+
+def _rings(segmentation: bytes, size_hw: tuple[int, int], notes: list[str]) -> list[Ring]:
+    """Read polygons; one that is not in a list of its own, too."""
+    is_flat = not segmentation.removeprefix(b"[").lstrip().startswith((b"[", b"]"))
+    decoder = _RING if is_flat and segmentation.startswith(b"[") else _POLYGONS
+    found = _decoded(decoder, segmentation) or []
+    rings: list[Ring] = []
+    for number, ring in enumerate([found] if decoder is _RING else found, 1):
+        if len(ring) % 2:
+            raise ValueError(f"polygon {number} has an odd number of coordinates")
+        _require_near(ring, size_hw)
+        if len(ring) >= 6:
+            rings.append(ring)
+        elif ring:
+            notes.append(f"polygon {number} has not three or more points; the rest of it comes in")
+    return rings
+
+
+def _box(
+    bbox: Sequence[float] | None, size_hw: tuple[int, int], *, has_mask: bool
+) -> tuple[float, float, float, float] | None:
+    if not bbox:
+        return None
+    if len(bbox) != 4:
+        if has_mask:  # which says it all
+            return None
+        raise ValueError(f"its bbox has {len(bbox)} numbers, not 4")
+    x, y, width, height = bbox
+    if width < 0 or height < 0:
+        raise ValueError(f"its bbox {list(bbox)} has a negative side")
+    _require_near((x, y, x + width, y + height), size_hw)
+    return x, y, width, height
 
 
 def _require_near(numbers: Sequence[float], size_hw: tuple[int, int]) -> None:
-    if max(map(abs, numbers)) > FARTHEST * max(size_hw):
+    if max(map(abs, numbers), default=0) > FARTHEST * max(size_hw):
         raise ValueError("it lies far outside the image")
 
 
-def _numbers(values: Sequence[Any]) -> list[float]:
-    numbers = [float(value) for value in values]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("a coordinate is no finite number")
-    return numbers
+_RLE = msgspec.json.Decoder(_Rle)
+_RING = msgspec.json.Decoder(list[float])
+_POLYGONS = msgspec.json.Decoder(list[list[float]] | None)
+_IDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def _decoded(decoder: msgspec.json.Decoder[Item], data: bytes) -> Item:
+    """Decode an item; whatever is wrong with it is a ValueError."""
+    if not data:
+        raise ValueError("it is nested too deep")
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _id_of(data: bytes, number: int) -> str:
+    """The id of an item that cannot be read, or its number in the file."""
+    try:
+        return bytes(_decoded(_IDS, data)["id"])[:40].decode(errors="replace")
+    except (ValueError, KeyError):
+        return f"number {number}"
+
+
+def _whole(number: Id) -> Id:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _no_coco(path: Path, why: str) -> DatasetError:

@@ -6,11 +6,13 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
+from pycocotools import mask as coco_masks
 
-from backend.core.errors import DatasetError
+from backend.codecs.coco_rle import fill_rings
+from backend.core.errors import DatasetError, MaskError
 from backend.core.outputs import OUTPUTS
 from backend.datasets.coco_reader import CocoAnnotation, CocoImage
-from backend.labeling.config import LabelingConfig, MaskControl
+from backend.labeling.config import LabelingConfig, MaskControl, PromptControl
 from backend.labeling.regions import labelled_results, mask_shapes, rectangle_shape
 
 # Colours that are told apart, on photographs and from one another; labels take them in turn.
@@ -19,6 +21,9 @@ COLORS = (
     *("#01ff70", "#a0522d", "#39cccc", "#85144b"),
 )
 MODEL_VERSION = "coco"  # of imported predictions
+KEY_POINT_PCT = 0.5  # how large it is drawn, of the image's width
+
+Control = MaskControl | PromptControl
 
 
 class Kind(enum.StrEnum):
@@ -67,13 +72,14 @@ class TaskMaker:
         config: of the project.
         output: what objects become, one of `OUTPUTS`, if the config has a control for it.
         kind: as what they come.
+        max_pixels: largest mask that is drawn.
 
     Raises:
         DatasetError: no control of the config takes objects, they are of several images, or
             there is a Repeater.
     """
 
-    def __init__(self, config: LabelingConfig, output: str, kind: Kind) -> None:
+    def __init__(self, config: LabelingConfig, output: str, kind: Kind, *, max_pixels: int) -> None:
         if config.repeaters:
             raise DatasetError(
                 "the labeling config has a Repeater, and a task of COCO is one image",
@@ -94,7 +100,14 @@ class TaskMaker:
                 "or rectangles",
             )
         self._image = config.images[images.pop()]
+        self._points = [
+            control
+            for control in config.prompt_controls
+            if control.region_type.startswith("keypoint") and control.to_name == self._image.name
+        ]
+        self._output = output
         self._kind = kind
+        self._max_pixels = max_pixels
 
     def require_labels(self, labels: Iterable[str]) -> None:
         """See that every label has a control.
@@ -125,8 +138,8 @@ class TaskMaker:
         scores = []
         for number, annotation in enumerate(image.annotations, 1):
             try:
-                results += self._results(annotation, image, number)
-            except DatasetError as error:
+                results += list(self._results(annotation, image, number))
+            except (DatasetError, MaskError) as error:
                 problems.append(f"{image.file_name}: {error}")
             else:
                 scores += [] if annotation.score is None else [annotation.score]
@@ -150,7 +163,7 @@ class TaskMaker:
     ) -> Iterator[dict[str, Any]]:
         height, width = image.size_hw
         control = self._control(annotation)
-        shapes = _shapes(annotation, control.output, image.size_hw)
+        shapes = self._shapes(annotation, control, image.size_hw)
         for part, shape in enumerate(shapes, 1):
             common: dict[str, Any] = {
                 "id": f"coco-{number}" + (f"-{part}" if len(shapes) > 1 else ""),
@@ -165,25 +178,58 @@ class TaskMaker:
                 common["meta"] = {"coco": {"iscrowd": 1}}
             yield from labelled_results(control, common, shape, (annotation.label,))
 
-    def _control(self, annotation: CocoAnnotation) -> MaskControl:
+    def _control(self, annotation: CocoAnnotation) -> Control:
         """The control that an object goes to: one that loses nothing of it, if there is one."""
+        if annotation.key_point is not None:
+            points = [one for one in self._points if annotation.label in (one.labels or ())]
+            if not points:
+                raise _stays(annotation, "is a key point", "has none with its label")
+            return points[0]
         taking = [control for control in self._controls if control.takes((annotation.label,))]
         if not annotation.has_mask:  # only a box
             taking.sort(key=lambda control: control.output != "rectangle")
-        elif len(annotation.rings) != 1:  # a polygon holds one part, without holes
+            return taking[0]
+        if self._output != "rectangle":
+            taking = [control for control in taking if control.output != "rectangle"]
+        if not taking:
+            raise _stays(annotation, "has a mask", "takes only boxes of its label")
+        if self._output != "polygon" and len(annotation.rings) != 1:
+            # A polygon holds one part, and a hole only as a slit.
             taking.sort(key=lambda control: control.output == "polygon")
         return taking[0]
 
-
-def _shapes(
-    annotation: CocoAnnotation, output: str, size_hw: tuple[int, int]
-) -> list[dict[str, Any]]:
-    """What a control stores of an object; several shapes only where they are polygons."""
-    if output == "polygon" and annotation.rings:
+    def _shapes(
+        self, annotation: CocoAnnotation, control: Control, size_hw: tuple[int, int]
+    ) -> list[dict[str, Any]]:
+        """What a control stores of an object; several shapes only where they are polygons."""
         height, width = size_hw
+        if annotation.key_point is not None:
+            x, y = annotation.key_point
+            return [{"x": x / width * 100, "y": y / height * 100, "width": KEY_POINT_PCT}]
+        output = control.region_type.removesuffix("labels")
+        if output == "rectangle":
+            box = annotation.box(size_hw, max_pixels=self._max_pixels)
+            return [rectangle_shape(box, size_hw)]
+        if not annotation.has_mask or output != "polygon" or annotation.rle is not None:
+            mask = annotation.mask(size_hw, max_pixels=self._max_pixels)
+            if not mask.any():
+                raise _empty(annotation)
+            return mask_shapes(np.ascontiguousarray(mask), output, polygon_tolerance_px=0)
+        if not coco_masks.area(fill_rings(annotation.rings, size_hw)):
+            raise _empty(annotation)
         to_pct = 100 / np.array([width, height])
         rings = [np.reshape(ring, (-1, 2)) for ring in annotation.rings]
         return [{"points": (ring * to_pct).tolist(), "closed": True} for ring in rings]
-    if output == "rectangle":
-        return [rectangle_shape(annotation.box(size_hw), size_hw)]
-    return mask_shapes(annotation.mask(size_hw), output, polygon_tolerance_px=0)
+
+
+def _empty(annotation: CocoAnnotation) -> DatasetError:
+    return DatasetError(
+        f"annotation {annotation.id}: it covers no pixel", remedy="correct the COCO file"
+    )
+
+
+def _stays(annotation: CocoAnnotation, what: str, why: str) -> DatasetError:
+    return DatasetError(
+        f"annotation {annotation.id} {what}, and the labeling config {why}",
+        remedy="add a control for it, or choose another --shape",
+    )

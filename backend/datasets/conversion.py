@@ -11,8 +11,9 @@ from pycocotools import mask as coco_masks
 from backend.codecs.polygons import mask_polygons
 from backend.core.errors import DatasetError, ImageError, MaskError, RegionError
 from backend.datasets.annotation_choice import AnnotationChoice, Standing
+from backend.datasets.image_addresses import TaskImage
 from backend.datasets.image_fields import ImageFields, Place, is_on
-from backend.datasets.image_files import FoundImage, ImageFiles, TaskImage
+from backend.datasets.image_files import FoundImage, ImageFiles
 from backend.datasets.labelled_regions import SHAPES, LabelledRegion, read_regions
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.datasets.region_shapes import (

@@ -22,8 +22,9 @@ from backend.datasets.conversion import (
     RegionRules,
     TaskConverter,
 )
+from backend.datasets.file_names import FileNames
 from backend.datasets.image_fields import ImageFields
-from backend.datasets.image_files import FileNames, ImageFiles, Transfer
+from backend.datasets.image_files import ImageFiles, Transfer
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
 from backend.datasets.spool import ALL, Spool, SpooledImage
@@ -151,7 +152,7 @@ def _fill(
         options.rules,
         annotated_only=options.annotated_only,
     )
-    names = FileNames(distinct_stems=is_yolo)
+    names = FileNames(for_training=is_yolo)
     report = ExportReport()
 
     def place(converted: ConvertedImage) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backend.core.errors import DatasetError
-from backend.datasets.image_files import TaskImage
+from backend.datasets.image_addresses import TaskImage
 from backend.datasets.labelled_regions import LabelledRegion
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.labeling.config import LabelingConfig

@@ -1,24 +1,19 @@
-"""The image files of a data set: where they are, how large, and under which name they leave."""
+"""The image files of a data set: where they are, how large, and how they leave."""
 
 import enum
 import io
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from PIL import Image
 
-from backend.core.atomic_files import file_below, stays_below
+from backend.core.atomic_files import file_below
 from backend.core.errors import ImageUnreachableError
+from backend.datasets.image_addresses import TaskImage, image_names
 from backend.images.decode import ImageHeader, decode_image, read_header
 from backend.images.fetch import ImageLoader
 
-UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's, before an upload's own name
-UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*]')  # in a file name, on some system
-LONGEST_STEM, LONGEST_ENDING = 180, 20  # bytes; with what goes around them below a system's 255
 JPEG_QUALITY = 95
 
 
@@ -29,25 +24,6 @@ class Transfer(enum.StrEnum):
     DOWNLOAD = "download"
     COPY = "copy"
     LINK = "link"
-
-
-@dataclass(frozen=True)
-class TaskImage:
-    """An image of a task: `uri` as it stands in the task's data, `page` in a list of images.
-
-    `file_name` and `size_hw` are what it was imported with, where that is known.
-    """
-
-    task_id: int
-    uri: str
-    page: int | None = None
-    file_name: str | None = None
-    size_hw: tuple[int, int] | None = None
-
-    def __str__(self) -> str:
-        return f"image of task {self.task_id}" + (
-            "" if self.page is None else f", page {self.page + 1}"
-        )
 
 
 @dataclass(frozen=True)
@@ -159,95 +135,3 @@ class ImageFiles:
             return None
         found = (file_below(self._root, name) for name in image_names(image))
         return next((path for path in found if path is not None), None)
-
-
-class FileNames:
-    """Gives every image a file name of its own, the same at every export of the same tasks.
-
-    Args:
-        distinct_stems: whether names must differ in more than their ending, since a label file
-            with another ending goes with each.
-    """
-
-    def __init__(self, *, distinct_stems: bool = False) -> None:
-        self._distinct_stems = distinct_stems
-        self._taken: set[str] = set()
-
-    def name(self, image: TaskImage, header: ImageHeader | None = None) -> str:
-        """Name an image: as it was imported or uploaded, unless another one has that name.
-
-        Args:
-            image: to be named.
-            header: of its file, if that was looked at: tells the ending of a name that has none.
-        """
-        for candidate in _file_names(image, header):
-            key = candidate.lower()  # some systems take a.jpg and A.jpg for one file
-            if self._distinct_stems:
-                key = str(PurePosixPath(key).with_suffix(""))
-            if key not in self._taken:
-                self._taken.add(key)
-                return candidate
-        raise AssertionError("the candidates never end")
-
-
-def _file_names(image: TaskImage, header: ImageHeader | None) -> Iterator[str]:
-    if image.file_name is not None and _is_storable(image.file_name):
-        yield image.file_name
-    stored = _safe(_base_name(image.uri)) or f"task_{image.task_id}"
-    stem, ending = PurePosixPath(stored).stem, PurePosixPath(stored).suffix
-    if len(ending.encode()) > LONGEST_ENDING:  # the last part of a token, say
-        stem, ending = stored, ""
-    if not ending and header is not None:
-        ending = "." + header.format.lower().replace("jpeg", "jpg")
-    stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
-    stored = stem + ending
-    if "/data/upload/" in image.uri:
-        yield UPLOAD_PREFIX.sub("", stored)
-    yield stored
-    number = image.task_id
-    while True:
-        yield f"{stem}_{number}{ending}"
-        number += 1
-
-
-def _is_storable(name: str) -> bool:
-    try:
-        longest = max(len(part) for part in name.encode().split(b"/"))
-    except UnicodeEncodeError:  # half a character
-        return False
-    return stays_below(name) and longest <= LONGEST_STEM + LONGEST_ENDING
-
-
-def _safe(name: str) -> str:
-    return UNSAFE.sub("_", name).lstrip(".")
-
-
-def _path(uri: str) -> str:
-    """The path of an image's address; of a local file, below its storage's root."""
-    if uri[:5].lower() == "data:":
-        return ""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return ""
-    if parts.path.endswith("/data/local-files/"):
-        return next(iter(parse_qs(parts.query).get("d", [])), "")
-    return unquote(parts.path)
-
-
-def _base_name(uri: str) -> str:
-    return _path(uri).rstrip("/").rpartition("/")[2]
-
-
-def image_names(image: TaskImage) -> list[Path]:
-    """What an image's file may be called, with its folders; the most exact name first."""
-    path = _path(image.uri).lstrip("/")
-    base = _base_name(image.uri)
-    names = [
-        image.file_name,
-        path,
-        path.removeprefix("data/"),  # uploads lie below the media folder without it
-        base,
-        UPLOAD_PREFIX.sub("", base) if path.startswith("data/upload/") else None,
-    ]
-    return [Path(name) for name in dict.fromkeys(names) if name]

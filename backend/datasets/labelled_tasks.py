@@ -159,14 +159,22 @@ class ProjectTasks:
             yield LabelledTask.from_json(task)
             on_progress(1)
 
-    def imported_names(self) -> set[str]:
-        """The file names of the images that `import_coco` has put here before.
+    def image_uris(self) -> tuple[set[str], list[str]]:
+        """Return the file names that `import_coco` has put here, and what other tasks hold.
 
         Raises:
             LabelStudioError: Label Studio refused or did not answer.
         """
-        tasks = map(LabelledTask.from_json, iterate_tasks(self._server, self._project_id))
-        return {name for task in tasks if (name := task.coco.get("file_name"))}
+        imported: set[str] = set()
+        others: list[str] = []
+        for item in iterate_tasks(self._server, self._project_id):
+            task = LabelledTask.from_json(item)
+            name = task.coco.get("file_name")
+            if isinstance(name, str):
+                imported.add(name)
+            else:
+                others += [value for value in task.data.values() if isinstance(value, str)]
+        return imported, others
 
 
 def _counted(file: BinaryIO, items: Iterable[Any], on_progress: OnProgress) -> Iterator[Any]:

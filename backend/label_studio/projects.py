@@ -65,10 +65,18 @@ def open_project(server: LabelStudio, title: str, *, instruction: str) -> int:
     Raises:
         LabelStudioError: Label Studio refused or did not answer, as from all functions here.
     """
+    found = find_project(server, title)
+    if found is not None:
+        return found
+    return create_project(server, title, LABELING_CONFIG, instruction=instruction)
+
+
+def find_project(server: LabelStudio, title: str) -> int | None:
+    """Return the id of the project with a title; None if there is none."""
     for project in _iterate_projects(server, f"open the project {title!r}"):
         if project.title == title:
             return project.id
-    return create_project(server, title, LABELING_CONFIG, instruction=instruction)
+    return None
 
 
 def create_project(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from backend.codecs.bitmask import encode_bitmask
 from backend.codecs.brush import encode_brush, encode_brush_runs
 from backend.codecs.polygons import mask_polygons
-from backend.labeling.config import MaskControl
+from backend.labeling.config import MaskControl, PromptControl
 from backend.labeling.prompts import Prompt
 
 if TYPE_CHECKING:  # else export-coco would load torch, 500 MB for nothing
@@ -69,7 +69,10 @@ def mask_regions(
 
 
 def labelled_results(
-    control: MaskControl, common: dict[str, Any], shape: dict[str, Any], labels: Sequence[str]
+    control: MaskControl | PromptControl,
+    common: dict[str, Any],
+    shape: dict[str, Any],
+    labels: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Build one region: a result, or two where a shared `<Labels>` labels it.
 

@@ -133,7 +133,9 @@ def run_prelabel(
             )
             version = prelabel_version(predictor.model_id, everything=options.everything)
             boxes = None if coco is None else CocoBoxes(coco)
-            run = _Run(options, server, config, masks, boxes, version)
+            run = _Run(
+                options, server, config, masks, boxes, version, max_pixels=settings.max_pixels
+            )
             report = run.run(tasks)
             click_service.flush(LAST_WRITES_S)
         if coco is not None and boxes is not None:
@@ -163,8 +165,11 @@ class _Run:
         masks: TaskMasks,
         boxes: CocoBoxes | None,
         version: str,
+        *,
+        max_pixels: int,
     ) -> None:
         self._options = options
+        self._max_pixels = max_pixels
         self._config = config
         self._masks = masks
         self._boxes = boxes
@@ -237,7 +242,7 @@ class _Run:
         for (name, page), image in images.items():
             shown = self._boxes.find(image)
             if shown is not None and name is not None:
-                yield from coco_prompts(shown, name, page)
+                yield from coco_prompts(shown, name, page, max_pixels=self._max_pixels)
 
     def _finish(self, job: _Job, bar: Any) -> None:
         if job.making is not None:

@@ -7,7 +7,9 @@ from fake_model import png
 from PIL import Image
 
 from backend.core.errors import ImageUndecodableError, ImageUnreachableError
-from backend.datasets.image_files import FileNames, ImageFiles, TaskImage, Transfer
+from backend.datasets.file_names import FileNames
+from backend.datasets.image_addresses import TaskImage
+from backend.datasets.image_files import ImageFiles, Transfer
 from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
 from backend.settings.settings import Settings
@@ -182,6 +184,6 @@ def test_every_image_has_a_name_of_its_own():
 
 
 def test_stems_differ_where_label_files_go_with_them():
-    names = FileNames(distinct_stems=True)
+    names = FileNames(for_training=True)
     assert names.name(TaskImage(1, "http://h/a.jpg")) == "a.jpg"
     assert names.name(TaskImage(2, "http://h/a.png")) == "a_2.png"

@@ -1,7 +1,8 @@
 import pytest
 
 from backend.datasets.conversion import UNLABELED, ConvertedImage
-from backend.datasets.image_files import FoundImage, TaskImage
+from backend.datasets.image_addresses import TaskImage
+from backend.datasets.image_files import FoundImage
 from backend.datasets.spool import Spool
 
 

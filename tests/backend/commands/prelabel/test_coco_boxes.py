@@ -3,7 +3,7 @@ import pytest
 from backend.commands.prelabel.coco_boxes import CocoBoxes, coco_prompts
 from backend.core.errors import DatasetError
 from backend.datasets.coco_reader import CocoAnnotation, CocoFile, CocoImage
-from backend.datasets.image_files import TaskImage
+from backend.datasets.image_addresses import TaskImage
 
 SIZE_HW = (100, 200)
 
@@ -63,8 +63,31 @@ def test_each_box_is_a_prompt_and_crowds_are_not():
             annotation(3, (0.0, 0.0, 0.0, 9.0)),
         ],
     )
-    prompt, fault = coco_prompts(image, "image", 1)
+    prompt, fault = coco_prompts(image, "image", 1, max_pixels=10**8)
     assert (prompt.to_name, prompt.item_index, prompt.labels) == ("image", 1, ("Cat",))
     assert prompt.box_xyxy_px(SIZE_HW) == pytest.approx((20, 10, 70, 40))
     assert prompt.box_xyxy_px((200, 400)) == pytest.approx((40, 20, 140, 80))
     assert "annotation 3 of '1.jpg' has a box without an area" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        pytest.param("IMG 0042 (1).jpg", "/data/upload/1/12345678-IMG_0042_1.jpg", id="django"),
+        pytest.param("set2\\a.jpg", "/data/local-files/?d=set2/a.jpg", id="windows-file"),
+        pytest.param("set2/a.jpg", "/data/local-files/?d=set2%5Ca.jpg", id="windows-task"),
+        pytest.param("set2/my #2.jpg", "s3://bucket/x/set2/my #2.jpg", id="key"),
+        pytest.param("set2/100%25.jpg", "s3://bucket/set2/100%25.jpg", id="percent-in-a-key"),
+    ],
+)
+def test_the_longest_end_of_an_address_counts(name, uri):
+    images = [CocoImage(one, SIZE_HW, None) for one in ("set1/a.jpg", "a.jpg", name)]
+    found = CocoBoxes(CocoFile([], images, [])).find(TaskImage(1, uri))
+    assert found is not None
+    assert found.file_name == name
+
+
+def test_two_images_of_one_name_are_told_instead_of_one_lost():
+    images = [CocoImage("a.jpg", SIZE_HW, None), CocoImage("a.jpg", (1, 1), None)]
+    with pytest.raises(DatasetError, match="several images"):
+        CocoBoxes(CocoFile([], images, [])).find(TaskImage(1, "http://h/a.jpg"))
