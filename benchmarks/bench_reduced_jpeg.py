@@ -1,6 +1,6 @@
 """What decoding a JPEG at half scale would save, and what it would do to the masks.
 
-It was tried and is not done: see "JPEGs are decoded in full" in docs/design.md. Each image is
+It was tried and is not done: see docs/decisions/0005-jpegs-in-full.md. Each image is
 brought to a multiple of the model's input, packed as JPEG and decoded in full and at half scale;
 masks of a click and a box from both are compared. Noise of one grey level beside them shows how
 much of the difference any change of the pixels makes with these weights. Prints the mean IoU, and

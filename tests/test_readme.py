@@ -137,3 +137,15 @@ def test_commands_of_the_service_are_ones_that_it_takes(document, monkeypatch):
     assert len(ran) == len(commands)
     if document in (ROOT / "README.md", ROOT / "docs" / "coco.md"):
         assert len(commands) >= 3
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs" / "decisions").glob("0*.md")), ids=lambda path: path.stem
+)
+def test_decision_has_options_a_date_and_its_place_in_the_index(page):
+    text = page.read_text()
+    assert re.match(rf"# {int(page.name[:4])}\. .+\n\n\d{{4}}-\d\d-\d\d, accepted", text)
+    parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert parts == ["Problem", "Rejected", "Decision", "Figure"]
+    assert len(text.splitlines()) <= 60, "a decision is one page"
+    assert f"]({page.name})" in page.with_name("README.md").read_text()
