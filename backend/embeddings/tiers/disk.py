@@ -1,8 +1,8 @@
 """The disk tier: one file an entry, in a folder that outlives the service and may be shared.
 
 Plain files and not a database: an entry is read and written as a whole, its modification time is
-the time of its last use, and the file system does what is left. `diskcache` (SQLite) took 3.1 ms to
-write 2 MB where this takes 0.5 ms, its index can be damaged, and it locks badly on network folders.
+the time of its last use, and the file system does what is left. See
+docs/decisions/0002-plain-file-disk-tier.md.
 """
 
 import fcntl
