@@ -1,10 +1,11 @@
 """Daemon threads on a priority queue."""
 
 import enum
+import heapq
 import itertools
 import logging
-import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -24,24 +25,37 @@ class Urgency(enum.IntEnum):
 
 
 class Workers:
-    """Daemon threads on one queue; they end with the process, whatever is left to do.
+    """Daemon threads on one priority queue; they end with the process, whatever is left to do.
 
     Args:
         name: of the threads.
         threads: how many jobs run at once.
+        reserved: of these, for annotators' jobs only: whatever the others do, and however long it
+            takes, somebody who waits finds a thread.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
-        self._jobs: queue.PriorityQueue[tuple[Urgency, int, Callable[[], object]]] = (
-            queue.PriorityQueue()
-        )
+    def __init__(self, name: str, threads: int, *, reserved: int = 0) -> None:
+        self._jobs: list[tuple[Urgency, int, Callable[[], object]]] = []  # a heap
         self._order = itertools.count()  # first come, first served among the equally urgent
-        for number in range(threads):
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(
+                target=self._work,
+                args=(Urgency.ANNOTATOR if number < reserved else Urgency.PREFETCH,),
+                name=f"{name}-{number}",
+                daemon=True,
+            )
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, urgency: Urgency, job: Callable[[], object]) -> None:
         """Queue a job; what it raises is logged."""
-        self._jobs.put((urgency, next(self._order), job))
+        with self._changed:
+            heapq.heappush(self._jobs, (urgency, next(self._order), job))
+            self._changed.notify_all()
 
     def call(
         self, urgency: Urgency, function: Callable[..., Result], *arguments: object
@@ -60,13 +74,30 @@ class Workers:
 
     def waiting(self, least: Urgency = Urgency.PREFETCH) -> int:
         """Return how many jobs that are at least as urgent have not begun."""
-        with self._jobs.mutex:
-            return sum(urgency <= least for urgency, _, _ in self._jobs.queue)
+        with self._changed:
+            return sum(urgency <= least for urgency, _, _ in self._jobs)
 
-    def _work(self) -> None:
-        while True:
-            _, _, job = self._jobs.get()
+    def close(self, timeout_s: float = 0) -> None:
+        """Drop what waits, and end each thread after its job; wait for them up to `timeout_s`."""
+        with self._changed:
+            self._is_closed = True
+            self._jobs.clear()
+            self._changed.notify_all()
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0, until - time.monotonic()))
+
+    def _work(self, least: Urgency) -> None:
+        while (job := self._next(least)) is not None:
             try:
                 job()
             except Exception:
                 log.exception("a background job failed")
+
+    def _next(self, least: Urgency) -> Callable[[], object] | None:
+        with self._changed:
+            while not self._is_closed:
+                if self._jobs and self._jobs[0][0] <= least:
+                    return heapq.heappop(self._jobs)[2]
+                self._changed.wait()
+        return None

@@ -15,6 +15,7 @@ from backend.monitoring.step_times import StepTimes, collecting_steps, step, wai
 from mobilesam import Embedding
 
 MAX_GUESSES = 64  # waiting computations that nobody waits for; more are dropped
+RESERVED_THREADS = 2  # for annotators
 MISSES_KEPT = 1000
 MISS_TRUSTED_S = 10  # then the slower tiers are asked again: another service may have embedded it
 
@@ -45,8 +46,9 @@ class Embedder:
         cache: the fastest tier, where embeddings are looked up first and kept.
         slow_tiers: asked before the encoder; in the threads of those who ask, so that
             nobody waits for an encode in order to find what is there.
-        threads: images that are worked on at once. More than one only where the encoder takes
-            them in batches: one encode uses all cores by itself, and two would make both later.
+        threads: images that are worked on at once, decoded above all: `compute` has to see to it
+            that no two encode at once, which would make both later. Of several threads, two are
+            for annotators alone.
         tier: what the fastest tier is called.
     """
 
@@ -65,7 +67,7 @@ class Embedder:
         self._pending: dict[EmbeddingKey, _Job] = {}
         self._looking: dict[EmbeddingKey, Future[StoredEmbedding | None]] = {}
         self._missed: TtlMap[EmbeddingKey, bool] = TtlMap(MISSES_KEPT)
-        self._encoder = Workers("encoder", threads)
+        self._encoder = Workers("encoder", threads, reserved=min(RESERVED_THREADS, threads - 1))
 
     def find(self, key: EmbeddingKey, compute: Callable[[], Embedding]) -> Embedding:
         """Return an embedding from a cache, or compute it and wait.

@@ -36,13 +36,14 @@ class EncodeBatches:
 
     Attributes:
         threads: how many should ask at once, so that the next batch is decoded while one is
-            encoded; 1 where images go one by one.
+            encoded. Three where images go one by one: a file that takes long to decode then holds
+            nobody else up.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._size = predictor.batch_size
-        self.threads = 2 * self._size if self._size > 1 else 1
+        self.threads = 2 * self._size if self._size > 1 else 3
         self._encoding = threading.Lock()  # held by whoever runs a batch
         self._changed = threading.Condition()
         self._decoding = 0

@@ -21,7 +21,7 @@ from backend.core.workers import Urgency, Workers
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
 from backend.embeddings.tiers.base import EmbeddingKey
-from backend.images.decode import decode_image
+from backend.images.decoders import shared_decoders
 from backend.images.fetch import ImageLoader
 from backend.labeling.config import ImageTag, LabelingConfig
 from backend.labeling.task_data import find_value
@@ -245,7 +245,7 @@ class TaskImages:
 
         @step("decode")
         def decode() -> NDArray[np.uint8]:
-            return decode_image(data, name=name, max_pixels=self._max_pixels)
+            return shared_decoders().decode(data, name=name, max_pixels=self._max_pixels)
 
         def compute() -> Embedding:
             # Twice as many fit into memory, and masks do not differ before and after a restart.

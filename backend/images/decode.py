@@ -8,6 +8,7 @@ Color profiles are left aside, as the official MobileSAM pipeline leaves them.
 
 import io
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -17,11 +18,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from backend.core.errors import ImageError, ImageTooLargeError, ImageUndecodableError
+from backend.images.jpeg import END, too_much_work
 
 # What browsers show, and TIFF. Pillow opens more; its EPS reader starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 WHITE = (255, 255, 255, 255)
 BAND_PIXELS = 2**20  # of what is converted at once
+FILLERS = (bytes(range(64, 128)) * 8, b"\x2a\x95" * 256)  # hold no marker
 
 # `max_pixels` is the bound here; Pillow's own, a warning at 89 megapixels, is one for the process.
 Image.MAX_IMAGE_PIXELS = None
@@ -49,24 +52,32 @@ _OTHERS = {
 }
 
 
-def decode_image(data: bytes, *, name: str, max_pixels: int) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes, *, name: str, max_pixels: int, on_size: Callable[[int], object] = lambda _: None
+) -> NDArray[np.uint8]:
     """Decode an image file to the pixels that the annotator sees.
 
     Args:
         data: the whole file.
         name: what the errors call it, such as "image of task 4".
         max_pixels: largest width times height that is decoded; checked before any pixel is.
+        on_size: told the pixels of the picture when they are known, before they are decoded.
 
     Returns:
         (H, W, 3) RGB, contiguous and writable, turned upright as EXIF says.
 
     Raises:
         ImageTooLargeError: more than `max_pixels`.
-        ImageUndecodableError: not a picture, or damaged; names what came instead.
+        ImageUndecodableError: not a picture, or damaged; names what came instead. Or a JPEG that
+            would take too long: see `jpeg.py`.
     """
     try:
+        _check_work(data, name=name)
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_size(picture.size, name=name, max_pixels=max_pixels)
+            on_size(picture.width * picture.height)
+            if picture.info.get("default_image"):
+                picture.seek(1)  # an APNG whose first picture is no frame; browsers show the frame
             # Reading the pixels first: a PNG's EXIF may follow them.
             image = _jpeg_pixels(picture, data)
             if image is None:
@@ -110,7 +121,9 @@ def read_header(file: BinaryIO, *, name: str, max_pixels: int) -> ImageHeader:
             width, height = picture.size
             orientation = _orientation(picture)
             size_hw = (width, height) if orientation in (5, 6, 7, 8) else (height, width)
-            return ImageHeader(str(picture.format), size_hw, orientation in range(2, 9))
+            # An MPO is a JPEG with more of them behind it.
+            kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+            return ImageHeader(kind, size_hw, orientation in range(2, 9))
     except ImageError:
         raise
     except Exception as error:  # as in `decode_image`
@@ -157,6 +170,16 @@ def _check_size(size_wh: tuple[int, int], *, name: str, max_pixels: int) -> None
         )
 
 
+def _check_work(data: bytes, *, name: str) -> None:
+    fault = too_much_work(data) if data.startswith(b"\xff\xd8\xff") else None
+    if fault is not None:
+        raise ImageUndecodableError(
+            f"cannot decode {name}: a JPEG of {fault} takes too long",
+            remedy="open it in an image editor, and save it again",
+            reason="Image not decodable: JPEG takes too long",
+        )
+
+
 def _jpeg_pixels(picture: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
     """Decode a plain JPEG through OpenCV, or answer None where Pillow must.
 
@@ -165,13 +188,34 @@ def _jpeg_pixels(picture: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
     """
     if picture.format not in ("JPEG", "MPO") or picture.mode not in ("RGB", "L"):
         return None
+    image = _opencv_pixels(data)
+    return _endless_jpeg(data) if image is None else image  # None: Pillow then says how
+
+
+def _opencv_pixels(data: bytes) -> NDArray[np.uint8] | None:
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image: NDArray[np.uint8] | None
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[assignment]
     except cv2.error:  # above OpenCV's own bound on pixels
         return None
-    return image  # None when truncated or damaged; Pillow then says how
+    return image  # None when truncated or damaged
+
+
+def _endless_jpeg(data: bytes) -> NDArray[np.uint8] | None:
+    """Decode a JPEG that lacks nothing but its end marker, as some cameras write them.
+
+    What follows a complete picture changes no pixel; where some are missing it becomes pixels.
+    """
+    data = data.rstrip(b"\xff")  # the first half of an end marker
+    image = _opencv_pixels(data + END)
+    if image is None:
+        return None
+    for filler in FILLERS:
+        other = _opencv_pixels(data + filler + END)
+        if other is None or not np.array_equal(image, other):
+            return None
+    return image
 
 
 def _pixels(picture: Image.Image, *, name: str) -> NDArray[np.uint8]:
