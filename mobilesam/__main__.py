@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="picture to write")
     command.set_defaults(run=_predict)
 
-    command = commands.add_parser("download", help="fetch the official weights, resuming")
+    command = commands.add_parser("download", help="fetch and verify the official weights")
     command.add_argument("--to", type=Path, help="file to write; the cache folder if not given")
     command.set_defaults(run=_download)
 

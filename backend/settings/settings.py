@@ -83,6 +83,12 @@ class Settings:
         text,
         "official, demo, or the path of a .pt file",
     )
+    weights_url: str | None = _variable(
+        "MOBILESAM_WEIGHTS_URL",
+        None,
+        url,
+        "Mirror of the official weights: the address of mobile_sam.pt; without it, GitHub",
+    )
     device: str = _variable("MOBILESAM_DEVICE", "auto", text, "auto, cpu, cuda or cuda:N")
     runtime: str = _variable(
         "MOBILESAM_RUNTIME",

@@ -1,26 +1,23 @@
 """The official weights: where they are, where they are kept, and how they get there undamaged."""
 
+import contextlib
 import hashlib
 import logging
 import os
-import time
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Never
+from typing import Any, Never
 
-import requests
 from filelock import FileLock, Timeout
 from tqdm import tqdm
-from urllib3.exceptions import MaxRetryError
 
 from mobilesam.errors import DownloadError
 
-ATTEMPTS = 4  # connections in a row that bring nothing new
-BACKOFF_S = 0.25  # doubles with each of them
-CHUNK_BYTES = 1 << 14  # the most that is fetched again when a connection breaks
+MIRROR = "MOBILESAM_WEIGHTS_URL"
+RETRIES = 2  # of a transfer that broke off or brought something else; after 1 s and 2 s
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +40,6 @@ OFFICIAL = WeightsFile(
 )
 
 
-class _InterruptedError(Exception):
-    """This connection will bring no more; another one may."""
-
-
 def cache_folder() -> Path:
     """Where this package keeps files: in the user's cache folder, as XDG defines it."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -65,8 +58,13 @@ def is_complete(path: Path, file: WeightsFile = OFFICIAL) -> bool:
     return _size_bytes(path) == file.size_bytes and _sha256(path) == file.sha256
 
 
+def official() -> WeightsFile:
+    """`OFFICIAL`, from the mirror that MOBILESAM_WEIGHTS_URL names if it is set."""
+    return replace(OFFICIAL, url=os.environ.get(MIRROR, "").strip() or OFFICIAL.url)
+
+
 def download(
-    file: WeightsFile = OFFICIAL,
+    file: WeightsFile | None = None,
     to: Path | None = None,
     *,
     progress: bool | None = None,
@@ -74,13 +72,12 @@ def download(
 ) -> Path:
     """Fetch a weights file, unless it is already there.
 
-    A broken transfer continues where it stopped, in this call and in the next one. The file
-    appears in one step, and only with the right size and SHA-256. Of several processes that call
-    this at once, one fetches and the others wait for it. Proxies are taken from `http_proxy`,
-    `https_proxy` and `no_proxy`.
+    The file appears in one step, and only with the right size and SHA-256. Of several processes
+    that call this at once, one fetches and the others wait for it. Proxies are taken from
+    `http_proxy`, `https_proxy` and `no_proxy`, certificate authorities from `REQUESTS_CA_BUNDLE`.
 
     Args:
-        file: what to fetch.
+        file: what to fetch; `official()` if not given.
         to: where to put it; `default_checkpoint_path()` if not given. A file that is there and is
             not `file` is described in the log, and replaced once `file` has come.
         progress: whether to draw a progress bar on stderr; None draws it on a terminal only.
@@ -93,6 +90,7 @@ def download(
         DownloadError: the file could not be fetched, was not the right one, or could not be
             stored. The message says which, and what to do.
     """
+    file = file or official()
     path = default_checkpoint_path() if to is None else to
     try:
         if is_complete(path, file):
@@ -102,7 +100,7 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_process_at_a_time(path):
             if not is_complete(path, file):  # else the process that was waited for has brought it
-                _replace(path, file, progress=progress, timeout_s=timeout_s)
+                _fetch(path, file, progress=progress, timeout_s=timeout_s)
     except OSError as error:
         raise DownloadError(
             f"cannot store {path}: {error}; that folder must be writable and have room for "
@@ -111,7 +109,7 @@ def download(
     return path
 
 
-@contextmanager
+@contextlib.contextmanager
 def _one_process_at_a_time(path: Path) -> Iterator[None]:
     lock = FileLock(path.with_name(f"{path.name}.lock"))
     try:
@@ -125,12 +123,16 @@ def _one_process_at_a_time(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _replace(path: Path, file: WeightsFile, *, progress: bool | None, timeout_s: float) -> None:
+def _fetch(path: Path, file: WeightsFile, *, progress: bool | None, timeout_s: float) -> None:
+    """Have pooch bring the file: to a temporary one beside it, checked, and renamed."""
+    # Imported only where something is fetched: most starts need none of them.
+    import pooch  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+    from urllib3.exceptions import MaxRetryError  # noqa: PLC0415
+
+    pooch.get_logger().setLevel(logging.WARNING)  # its INFO lines quote the whole URL
     if path.exists():
         log.warning("%s is not %s and will be replaced: it is %s", path, file.name, _describe(path))
-    part = path.with_name(f"{path.name}.part")
-    if _size_bytes(part) > file.size_bytes:
-        part.unlink()
     bar: tqdm[Never] = tqdm(
         desc=file.name,
         total=file.size_bytes,
@@ -138,99 +140,78 @@ def _replace(path: Path, file: WeightsFile, *, progress: bool | None, timeout_s:
         unit_scale=True,
         disable=None if progress is None else not progress,
     )
-    try:
-        with bar, requests.Session() as session:
-            _fetch(session, file, part, bar, timeout_s)
-        _verify(part, file)
-    except DownloadError as error:
-        raise DownloadError(
-            f"cannot download {file.name} ({file.size_bytes:,} bytes) from {file.url}: {error}; "
-            f"try again, or fetch it by hand and put it at {path}, or use the bundled demo weights "
-            f"with MOBILESAM_CHECKPOINT=demo"
-        ) from error.__cause__
-    with part.open("ab") as written:
-        os.fsync(written.fileno())
-    part.replace(path)
+    answers = contextlib.ExitStack()
 
+    def take(answer: requests.Response, **_: Any) -> None:
+        answers.callback(answer.close)  # pooch leaves it open where it fails
+        _check_answer(answer, file)
 
-def _fetch(
-    session: requests.Session, file: WeightsFile, part: Path, bar: "tqdm[Never]", timeout_s: float
-) -> None:
-    """Bring `part` to its full size, over as many connections as that takes."""
-    most = at_start = _size_bytes(part)
-    failures = 0
-    while _size_bytes(part) < file.size_bytes:
+    http = pooch.HTTPDownloader(
+        progressbar=bar,
+        timeout=timeout_s,
+        headers={"Accept-Encoding": "identity"},  # compressed bytes could not be counted
+        hooks={"response": take},
+        verify=_authorities(),
+    )
+
+    def transfer(url: str, output: str, keeper: Any) -> None:
+        bar.reset()
         try:
-            _receive(session, file, part, bar, timeout_s)
-        except (_InterruptedError, requests.RequestException) as error:
-            got = _size_bytes(part)
-            failures = 0 if got > most else failures + 1
-            most = max(most, got)
-            reason = _reason(error)
+            with answers:
+                http(url, output, keeper)
+        except requests.ConnectionError as error:
             # Who has no network at all should learn it at once.
-            offline = isinstance(error.args[0], MaxRetryError) and most == at_start
-            if offline or failures == ATTEMPTS:
-                raise DownloadError(f"{reason}; {got:,} bytes came so far") from error
-            log.warning("%s: %s; trying again at byte %d", file.name, reason, got)
-            time.sleep(BACKOFF_S * 2**failures)
+            if isinstance(error.args[0], MaxRetryError):
+                raise DownloadError(_reason(error)) from error
+            raise
+
+    keeper = pooch.create(
+        path=path.parent.absolute(),
+        base_url="",
+        registry={path.name: f"sha256:{file.sha256}"},
+        urls={path.name: file.url},
+        retry_if_failed=RETRIES,
+    )
+    try:
+        with bar:
+            keeper.fetch(path.name, downloader=transfer)
+    except (DownloadError, requests.RequestException, ValueError) as error:
+        # A ValueError is pooch's word for another hash.
+        reason = _reason(error) if isinstance(error, requests.RequestException) else error
+        place = re.sub(r"//[^/@]*@", "//", file.url)  # no password
+        raise DownloadError(
+            f"cannot download {file.name} ({file.size_bytes:,} bytes) from {place}: {reason}; "
+            f"try again, set {MIRROR} to a mirror of the file, fetch it by hand and put it at "
+            f"{path}, or use the bundled demo weights with MOBILESAM_CHECKPOINT=demo"
+        ) from error
 
 
-def _receive(
-    session: requests.Session, file: WeightsFile, part: Path, bar: "tqdm[Never]", timeout_s: float
-) -> None:
-    """Append to `part` what one connection brings."""
-    have = _size_bytes(part)
-    headers = {"Accept-Encoding": "identity"}  # compressed bytes could not be counted
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    with session.get(file.url, headers=headers, stream=True, timeout=timeout_s) as answer:
-        _check_answer(answer, file, part, have)
-        if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # a server that knows no ranges sends all of it again
-        bar.update(have - bar.n)
-        with part.open("ab" if have else "wb") as output:
-            for chunk in answer.iter_content(CHUNK_BYTES):
-                output.write(chunk)
-                bar.update(len(chunk))
-                if output.tell() > file.size_bytes:
-                    return  # too long, so not the file; an endless answer must not fill the disk
-    if _size_bytes(part) < file.size_bytes:
-        raise _InterruptedError("the answer ended early")
+def _authorities() -> str | bool:
+    """What requests trusts; it does not know OpenSSL's variable by itself."""
+    known = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    is_told = any(os.environ.get(variable) for variable in known)
+    return True if is_told else os.environ.get("SSL_CERT_FILE") or True
 
 
-def _check_answer(answer: requests.Response, file: WeightsFile, part: Path, have: int) -> None:
-    """Let only an answer pass whose body may be `file`, from byte `have` or from its beginning.
+def _check_answer(answer: Any, file: WeightsFile) -> None:
+    """Let only a redirect, what may be better the next time, or what may be `file` pass.
 
     Raises:
-        _InterruptedError: another request may be answered better.
-        DownloadError: it will not.
+        DownloadError: another request will be answered alike.
     """
-    status = f"the server answered {answer.status_code} {answer.reason}"
+    if answer.is_redirect:
+        return
+    size = answer.headers.get("Content-Length", "unknown")  # endless, it would fill the disk
+    is_page = answer.headers.get("Content-Type", "").startswith("text/html")
+    if answer.ok and not is_page and size == str(file.size_bytes):
+        return
     if answer.status_code >= 500 or answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        raise _InterruptedError(status)
-    size = answer.headers.get("Content-Length", "")
-    misplaced = answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-    if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
-        span, _, size = answer.headers.get("Content-Range", "").partition("/")
-        misplaced = not span.startswith(f"bytes {have}-")
-    if misplaced:
-        part.unlink(missing_ok=True)
-        raise _InterruptedError(f"{status} to a request for the bytes from {have:,}")
+        return  # pooch tries again
     if not answer.ok:
-        raise DownloadError(status)
-    if answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise DownloadError(f"the server answered {answer.status_code} {answer.reason}")
+    if is_page:
         raise DownloadError("the answer is a web page, perhaps of a proxy that wants a login")
-    if size not in ("", "*", str(file.size_bytes)):
-        raise DownloadError(f"the server has a file of {size} bytes there")
-
-
-def _verify(part: Path, file: WeightsFile) -> None:
-    if not is_complete(part, file):
-        description = _describe(part)
-        part.unlink()
-        raise DownloadError(
-            f"what came is {description}, not SHA-256 {file.sha256}, and was deleted"
-        )
+    raise DownloadError(f"the server has a file of {size} bytes there")
 
 
 def _reason(error: Exception) -> str:

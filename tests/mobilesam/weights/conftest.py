@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from weights_server import Server, weights_at
 
-from mobilesam.weights import download as module
 from mobilesam.weights.download import WeightsFile
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_and_no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF_S", 0)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
     for scheme in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{scheme}_proxy", raising=False)
         monkeypatch.delenv(f"{scheme.upper()}_PROXY", raising=False)
@@ -38,12 +37,6 @@ def file(server: Server) -> WeightsFile:
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "mobile_sam.pt"
-
-
-@pytest.fixture
-def part(target: Path) -> Path:
-    target.parent.mkdir()
-    return target.with_name("mobile_sam.pt.part")
 
 
 @pytest.fixture

@@ -1,6 +1,10 @@
 """The download from a good server, through proxies, and to disks that take nothing."""
 
 import hashlib
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,7 +70,7 @@ def test_is_complete_checks_size_and_sha256(
 def test_download_fetches_once(server: Server, file: WeightsFile, target: Path):
     assert download(file, target) == target
     assert target.read_bytes() == PAYLOAD
-    assert not list(target.parent.glob("*.part"))
+    assert {path.name for path in target.parent.iterdir()} == {target.name, f"{target.name}.lock"}
     download(file, target)
     assert server.asked == ["GET /mobile_sam.pt -"]
 
@@ -105,12 +109,59 @@ def test_progress_bar_counts_bytes_on_stderr(
     assert ("300k/300k" in output.err and "mobile_sam.pt" in output.err) is is_drawn
 
 
+# A mirror
+
+
+def test_mirror_is_asked_in_place_of_the_official_address(
+    monkeypatch: pytest.MonkeyPatch, server: Server, target: Path
+):
+    monkeypatch.setattr(module, "OFFICIAL", weights_at("http://official.invalid"))
+    monkeypatch.setenv(module.MIRROR, f"{server.url}/mirror.pt")
+    download(to=target)
+    assert target.read_bytes() == PAYLOAD
+    assert server.asked == ["GET /mirror.pt -"]
+
+
+def test_mirror_is_checked_like_the_official_address(
+    monkeypatch: pytest.MonkeyPatch, server: Server, target: Path
+):
+    monkeypatch.setattr(module, "OFFICIAL", weights_at("http://official.invalid"))
+    monkeypatch.setenv(module.MIRROR, f"{server.url}/mirror.pt")
+    server.answers = [Answer(body=b"?" * len(PAYLOAD))]
+    with pytest.raises(DownloadError, match="does not match the known hash"):
+        download(to=target)
+    assert not target.exists()
+
+
+# Certificates
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_download_trusts_the_authority_that_a_variable_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Server, target: Path, variable: str
+):
+    for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(other, raising=False)
+    key, certificate = tmp_path / "key.pem", tmp_path / "ca.pem"
+    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1"]
+    options = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *request, *options], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
+    file = weights_at(server.url.replace("http:", "https:"))
+    assert_fails(file, target, "certificate verify failed")
+    monkeypatch.setenv(variable, str(certificate))
+    assert download(file, target).read_bytes() == PAYLOAD
+
+
 # Another file is in the place
 
 
 def test_wrong_file_is_described_and_replaced(
-    caplog: pytest.LogCaptureFixture, file: WeightsFile, target: Path, part: Path
+    caplog: pytest.LogCaptureFixture, file: WeightsFile, target: Path
 ):
+    target.parent.mkdir()
     target.write_bytes(b"my own weights, fine-tuned")
     download(file, target)
     assert target.read_bytes() == PAYLOAD
@@ -119,9 +170,8 @@ def test_wrong_file_is_described_and_replaced(
     assert sha256 in caplog.text
 
 
-def test_wrong_file_stays_until_the_right_one_came(
-    server: Server, file: WeightsFile, target: Path, part: Path
-):
+def test_wrong_file_stays_until_the_right_one_came(server: Server, file: WeightsFile, target: Path):
+    target.parent.mkdir()
     target.write_bytes(b"my own weights")
     server.answers = [Answer(status=404)]
     with pytest.raises(DownloadError):
@@ -132,8 +182,16 @@ def test_wrong_file_stays_until_the_right_one_came(
 # Disks
 
 
-def test_full_disk_is_a_named_error(file: WeightsFile, target: Path, part: Path):
-    part.symlink_to("/dev/full")
+def test_full_disk_is_a_named_error(
+    monkeypatch: pytest.MonkeyPatch, file: WeightsFile, target: Path
+):
+    """`/dev/full` takes nothing."""
+
+    @contextmanager
+    def on_a_full_disk(path: str | None = None) -> Iterator[str]:
+        yield "/dev/full"
+
+    monkeypatch.setattr("pooch.core.temporary_file", on_a_full_disk)
     assert_fails(file, target, "No space left on device", "300,000 bytes", "XDG_CACHE_HOME")
 
 

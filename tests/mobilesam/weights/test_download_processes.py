@@ -60,7 +60,7 @@ def test_processes_that_download_at_once_share_one_transfer(
     assert len(server.asked) == 1
 
 
-def test_download_continues_after_a_process_was_killed(
+def test_download_starts_again_after_a_process_was_killed(
     server: Server,
     file: WeightsFile,
     target: Path,
