@@ -35,6 +35,7 @@ lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 audit: $(VENV)/.development  ## known vulnerabilities in what is installed, where they can be asked for
 	$(BIN)/python .ci/audit.py

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 from backend.core.errors import LabelStudioError, LabelStudioRefusalError
 from backend.core.text import on_one_line, without_secrets
 from backend.core.units import MEGABYTE
-from backend.label_studio.api_faults import LONGEST_DETAIL, refusal_detail, refusal_remedy
 from backend.label_studio.authorization import Authorization, token_kind
+from backend.label_studio.refusals import LONGEST_DETAIL, refusal_detail, refusal_remedy
 from backend.label_studio.server_faults import ServerFaults
 from backend.transport.addresses import NetworkPolicy
 from backend.transport.json_body import JsonAnswerError, decode_json, encode_json

@@ -12,7 +12,6 @@ from backend.commands.connect.running_service import RunningService
 from backend.commands.connect.terminal import Terminal
 from backend.core.errors import BackendError, LabelingConfigError, LabelStudioError
 from backend.core.text import without_secrets
-from backend.label_studio.api_faults import NOT_REACHED
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.ml_backends import (
     BACKEND_TITLE,
@@ -31,6 +30,7 @@ from backend.label_studio.projects import (
     open_project,
     save_labeling_config,
 )
+from backend.label_studio.refusals import NOT_REACHED
 from backend.labeling.parse_config import parse_labeling_config
 from backend.settings.settings import Settings
 

@@ -11,8 +11,8 @@ from msgspec import Struct, ValidationError, convert
 from backend.core.errors import BackendError
 from backend.core.text import on_one_line, without_secrets
 from backend.core.units import MEGABYTE
-from backend.label_studio.api_faults import SET_BASIC_AUTH
 from backend.label_studio.ml_backends import BasicAuth
+from backend.label_studio.refusals import SET_BASIC_AUTH
 from backend.transport.addresses import NetworkPolicy
 from backend.transport.json_body import JsonAnswerError, decode_json, encode_json
 from backend.transport.transport import (

@@ -8,15 +8,18 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import requests
-
 from backend.core.errors import BackendError
+from backend.core.units import MEGABYTE
+from backend.transport.addresses import NetworkPolicy
+from backend.transport.transport import BodyTooLargeError, Deadline, TransportError, exchange
 
 POLL_INTERVAL_S = 0.2
+HEALTH_TIMEOUT_S = 5.0
 GRACE_S = 15.0  # from the polite signal to the one that cannot be refused
 TAIL_LINES = 25
 
@@ -143,7 +146,7 @@ class ChildProcess:
             )
 
     def wait_until_healthy(self, health_url: str, *, timeout_s: float) -> None:
-        """Wait for the first 2xx answer of `health_url`.
+        """Wait for the first 200 of `health_url`.
 
         Raises:
             BackendError: the program ended, or `timeout_s` passed; the remedy shows its log.
@@ -168,6 +171,13 @@ class ChildProcess:
 
 def _is_healthy(url: str) -> bool:
     try:
-        return requests.get(url, timeout=5).ok
-    except requests.RequestException:
+        answer = exchange(
+            "GET",
+            url,
+            deadline=Deadline(HEALTH_TIMEOUT_S),
+            max_bytes=MEGABYTE,
+            reach=NetworkPolicy.to(url),
+        )
+    except (TransportError, BodyTooLargeError):
         return False
+    return answer.status == HTTPStatus.OK

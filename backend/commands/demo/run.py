@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-import requests
 from filelock import FileLock, Timeout
 from skimage import data
 
 from backend.commands.connect.clicks import click_through_label_studio, find_target
+from backend.commands.connect.running_service import RunningService
 from backend.commands.demo.child_process import ChildProcess, free_port
 from backend.commands.demo.label_studio_server import HOST, LabelStudioServer, install_label_studio
 from backend.core.errors import BackendError
@@ -161,9 +161,9 @@ def _click_once(server: LabelStudio, project_id: int, backend_id: int, task_id: 
 
 
 def _announce(label_studio: LabelStudioServer, project_id: int, backend_url: str) -> None:
-    health = requests.get(f"{backend_url}/health", timeout=10).json()
+    health = RunningService(backend_url, None).health()
     login = label_studio.login
-    if health["weights"] == "demo":
+    if health.weights == "demo":
         print(
             "*** DEMO WEIGHTS: small, trained on generated scenes, for trying the software only.\n"
             "*** For real work get the official ones: python -m mobilesam download\n"
@@ -172,7 +172,7 @@ def _announce(label_studio: LabelStudioServer, project_id: int, backend_url: str
         f"Label Studio   {label_studio.url}/projects/{project_id}/data\n"
         f"Login          {login.email}\n"
         f"Password       {login.password}\n"
-        f"Backend        {backend_url} ({health['weights']} weights, on {health['device']})\n\n"
+        f"Backend        {backend_url} ({health.weights} weights, on {health.device})\n\n"
         "Open a picture and turn Auto-Annotation on. Press K, then 1, and click an object;\n"
         "or press R, then 3, and drag a box around one.\n"
         "Ctrl-C stops everything.",
