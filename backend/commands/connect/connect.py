@@ -138,6 +138,8 @@ def _choose_project(server: LabelStudio, options: ConnectOptions, terminal: Term
 def _complete_config(server: LabelStudio, project_id: int, terminal: Terminal) -> tuple[str, bool]:
     """Add what the labeling config lacks; the diff is shown, and somebody says yes, first.
 
+    It is read again before it is saved. Where it lacks something else by then, that is asked about.
+
     Returns:
         The labeling config as it is then, and whether it was changed.
     """
@@ -146,24 +148,39 @@ def _complete_config(server: LabelStudio, project_id: int, terminal: Terminal) -
     except LabelStudioError as error:
         raise _with_projects(server, error) from error
     terminal.say(f"Project {project_id}: {project.title}, tasks: {project.task_count}.")
-    completed = complete_labeling_config(project.label_config)
-    if not completed.changes:
-        return completed.xml, False
-    terminal.say(f"\nIts labeling config lacks: {'; '.join(completed.changes)}.\n")
-    terminal.say(_diff(project.label_config, completed.xml))
-    terminal.say("")
-    if not terminal.confirm("Save it with these lines"):
-        try:
-            parse_labeling_config(project.label_config).require_usable()
-        except LabelingConfigError as error:
-            raise LabelingConfigError(
-                f"the labeling config was left as it is, and clicks cannot work: {error.message}",
-                remedy=error.remedy,
-            ) from error
-        return project.label_config, False
-    save_labeling_config(server, project_id, completed.xml)
-    terminal.say("Labeling config saved.")
-    return completed.xml, True
+    xml = project.label_config
+    while True:
+        completed = complete_labeling_config(xml)
+        if not completed.changes:
+            return completed.xml, False
+        terminal.say(f"\nIts labeling config lacks: {'; '.join(completed.changes)}.\n")
+        terminal.say(_diff(xml, completed.xml))
+        terminal.say("")
+        if not terminal.confirm("Save it with these lines"):
+            _require_usable(xml)
+            return xml, False
+        # Somebody else may have saved it since it was read: that must not be undone.
+        newest = describe_project(server, project_id).label_config
+        if newest != xml:
+            terminal.say("Somebody else has saved the labeling config meanwhile:\n")
+            terminal.say(_diff(xml, newest))
+            terminal.say("")
+        agreed, xml = completed.changes, newest
+        completed = complete_labeling_config(xml)
+        if completed.changes == agreed:
+            save_labeling_config(server, project_id, completed.xml)
+            terminal.say("Labeling config saved.")
+            return completed.xml, True
+
+
+def _require_usable(xml: str) -> None:
+    try:
+        parse_labeling_config(xml).require_usable()
+    except LabelingConfigError as error:
+        raise LabelingConfigError(
+            f"the labeling config was left as it is, and clicks cannot work: {error.message}",
+            remedy=error.remedy,
+        ) from error
 
 
 def _with_projects(server: LabelStudio, error: LabelStudioError) -> LabelStudioError:
