@@ -198,6 +198,7 @@ def export_coco(arguments: argparse.Namespace, settings: Settings) -> int:
                 is_yolo or arguments.segmentation == "polygon",
                 arguments.tolerance,
                 arguments.alpha,
+                settings.max_pixels,
             ),
             annotated_only=arguments.annotated_only,
             images=images,

@@ -41,19 +41,23 @@ class AnnotationChoice:
 
     def choose(self, task: LabelledTask) -> tuple[Standing, list[dict[str, Any]]]:
         """Say what a task is to the data set, and which of its annotations (or others) count."""
-        candidates = {
-            str(annotation.get("id")): annotation
+        # A list, since ids may be missing, as in files that were not imported yet.
+        candidates = [
+            annotation
             for annotation in task.annotations
             if not annotation.get("was_cancelled") and not annotation.get("skipped")
-        }
+        ]
         if self.drafts:
             for draft in task.drafts:
                 changed = draft.get("annotation")
                 if changed is None:
-                    candidates[f"draft {draft.get('id')}"] = draft
-                elif str(changed) in candidates:
-                    candidates[str(changed)] = {**candidates[str(changed)], **_content(draft)}
-        chosen = self._of(list(candidates.values()))
+                    candidates.append(draft)
+                    continue
+                candidates = [
+                    {**one, **_content(draft)} if one.get("id") == changed else one
+                    for one in candidates
+                ]
+        chosen = self._of(candidates)
         if not chosen and self.predictions:
             predictions = [item for item in task.predictions if isinstance(item, dict)]
             chosen = sorted(predictions, key=_when_made)[-1:]

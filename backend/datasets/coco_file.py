@@ -53,4 +53,4 @@ def _write_items(write: Callable[[str], object], items: Iterable[dict[str, Any]]
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -1,5 +1,6 @@
 """One labelled task -> the COCO images and annotations that it gives."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,22 +9,21 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_masks
 
+from backend.codecs.coco_rle import Rle, decode_rle, fill_rings
 from backend.codecs.polygons import mask_polygons
 from backend.core.errors import DatasetError, ImageError, MaskError, RegionError
 from backend.datasets.annotation_choice import AnnotationChoice, Standing
 from backend.datasets.image_addresses import TaskImage
 from backend.datasets.image_fields import ImageFields, Place, is_on
 from backend.datasets.image_files import FoundImage, ImageFiles
-from backend.datasets.labelled_regions import SHAPES, LabelledRegion, read_regions
+from backend.datasets.labelled_regions import SHAPES, LabelledRegion, finite, read_regions
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.datasets.region_shapes import (
     DECIMALS,
-    Rle,
     has_ring,
     key_point_xy,
     region_ring,
     region_rle,
-    rings_rle,
 )
 
 NOT_ANNOTATED = "images that nobody has annotated, exported without masks (see --annotated-only)"
@@ -42,23 +42,25 @@ class RegionRules:
         polygons: whether areas are polygons instead of run lengths.
         tolerance_px: how far a polygon's outline may be from the mask's.
         alpha: pixels of brushes and bitmasks whose alpha is greater are the object.
+        max_pixels: largest mask that is drawn.
     """
 
     shapes: frozenset[str] = frozenset(SHAPES)
     polygons: bool = False
     tolerance_px: float = 1.0
     alpha: int = 127
+    max_pixels: int = 100_000_000
 
 
 @dataclass(frozen=True)
 class Problem:
     """What could not be exported, and why."""
 
-    task_id: int
+    task_id: int | None
     reason: str
 
     def __str__(self) -> str:
-        return f"task {self.task_id}: {self.reason}"
+        return self.reason if self.task_id is None else f"task {self.task_id}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,16 @@ class TaskConverter:
         self._rules = rules
         self._annotated_only = annotated_only
 
-    def convert(self, task: LabelledTask) -> ConvertedTask:
-        """Convert a task; what cannot be exported becomes a problem, and the rest goes on."""
+    def convert(self, task: LabelledTask | DatasetError) -> ConvertedTask:
+        """Convert a task; what cannot be exported becomes a problem, and the rest goes on.
+
+        Args:
+            task: to be converted, or why it could not be read.
+        """
         converted = ConvertedTask()
+        if isinstance(task, DatasetError):
+            converted.problems.append(Problem(None, str(task)))
+            return converted
         standing, annotations = self._choice.choose(task)
         if standing is Standing.LEFT_OUT:
             converted.left_aside["tasks skipped, or without an annotation that counts"] += 1
@@ -161,7 +170,9 @@ class TaskConverter:
         regions: Sequence[_Annotated],
         converted: ConvertedTask,
     ) -> None:
-        size_hw = regions[0][0].size_hw if regions else image.size_hw
+        # What most regions say: one that was drawn on a thumbnail is the odd one.
+        sizes = Counter(region.size_hw for region, _ in regions)
+        size_hw = sizes.most_common(1)[0][0] if sizes else image.size_hw
         try:
             found = self._files.find(image, size_hw)
         except ImageError as error:
@@ -174,7 +185,9 @@ class TaskConverter:
         annotations: list[dict[str, Any]] = []
         for region, annotation in regions:
             try:
-                annotations += self._annotations(region, annotation, found.size_hw)
+                for one in self._annotations(region, annotation, found.size_hw):
+                    json.dumps(one, allow_nan=False)  # nothing that is no JSON is ever written
+                    annotations.append(one)
             except (RegionError, MaskError) as error:
                 converted.problems.append(Problem(image.task_id, str(error)))
             except Exception as error:  # noqa: BLE001 - one odd region must not end an export
@@ -190,9 +203,13 @@ class TaskConverter:
             drawn_on, this = _times(region.size_hw), _times(size_hw)
             raise region.fault(f"it was drawn on {drawn_on} pixels, the image has {this}")
         shape = self._key_point(region) if region.shape == "keypoint" else self._area(region)
-        score = region.score if region.score is not None else annotation.get("score")
-        more: dict[str, Any] = {"annotation_id": annotation.get("id"), "region_id": region.id}
-        if type(score) in (int, float):
+        score = region.score if region.score is not None else finite(annotation.get("score"))
+        annotation_id = annotation.get("id")
+        more: dict[str, Any] = {
+            "annotation_id": annotation_id if isinstance(annotation_id, int | str) else None,
+            "region_id": region.id,
+        }
+        if score is not None:
             more["score"] = score
         for label in region.labels or (UNLABELED,):
             yield {"label": label, **shape, **more}
@@ -209,14 +226,14 @@ class TaskConverter:
         }
 
     def _area(self, region: LabelledRegion) -> dict[str, Any]:
-        rle = region_rle(region, alpha=self._rules.alpha)
+        rle = region_rle(region, alpha=self._rules.alpha, max_pixels=self._rules.max_pixels)
         segmentation: Any = rle
         if coco_masks.area(rle) == 0:
             raise region.fault("it covers no pixel")
         is_crowd = int(region.coco.get("iscrowd") == 1)  # crowds are run lengths, by the format
         if self._rules.polygons and not is_crowd:
             segmentation = self._rings(region, rle)
-            rle = rings_rle(segmentation, region.size_hw)
+            rle = fill_rings(segmentation, region.size_hw)
         return {
             "segmentation": segmentation,
             "area": int(coco_masks.area(rle)),
@@ -227,13 +244,14 @@ class TaskConverter:
     def _rings(self, region: LabelledRegion, rle: Rle) -> list[list[float]]:
         if has_ring(region):
             return [region_ring(region)]
-        mask = np.asarray(coco_masks.decode(rle)).astype(bool)
+        mask = decode_rle(rle, region.size_hw, max_pixels=self._rules.max_pixels)
+        mask = np.ascontiguousarray(mask)
         for tolerance_px in (self._rules.tolerance_px, 0):
             rings = [
                 [round(float(number), DECIMALS) for number in ring.ravel()]
                 for ring in mask_polygons(mask, tolerance_px=tolerance_px)
             ]
-            if coco_masks.area(rings_rle(rings, region.size_hw)):
+            if coco_masks.area(fill_rings(rings, region.size_hw)):
                 break  # else the object is smaller than the tolerance
         return rings
 

@@ -8,10 +8,9 @@ repeats the shape that it belongs to, or stands at its place in the list.
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-
-from backend.core.errors import DatasetError
 
 # What a record holds beside the task's data and the controls' values.
 RECORD_FIELDS = frozenset(
@@ -24,13 +23,17 @@ OWN_LABELS = (
     "rectanglelabels",
     "ellipselabels",
     "keypointlabels",
+    "vectorlabels",
 )
+# What answers to a question about one region hold, beside that region's shape.
+QUESTION_MARKS = frozenset(("choices", "text", "rating", "number", "taxonomy", "datetime"))
 AMBIGUOUS = "ambiguous labels"  # a type of result: of labels that may be any region's
 # The field of a value that tells its shape, the surest first.
 SHAPE_MARKS = {
     "rle": "brush",
     "imageDataURL": "bitmask",
     "points": "polygon",
+    "vertices": "vector",
     "radiusX": "ellipse",
     "height": "rectangle",
     "x": "keypoint",
@@ -41,17 +44,9 @@ def join_records(records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any
     """Make tasks of records, as a JSON export has them.
 
     Args:
-        records: of the export, in its order: a task's annotations follow one another.
-
-    Raises:
-        DatasetError: a record has no task id.
+        records: of the export, with ids, in its order: a task's annotations follow one another.
     """
-    for task_id, group in itertools.groupby(records, key=lambda record: record.get("id")):
-        if not isinstance(task_id, int):
-            raise DatasetError(
-                f"a record of the export has the id {task_id!r}, not the number of a task",
-                remedy="give a JSON or JSON_MIN export of Label Studio",
-            )
+    for task_id, group in itertools.groupby(records, key=lambda record: record["id"]):
         data: dict[str, Any] = {}
         annotations = []
         for record in group:
@@ -80,11 +75,18 @@ def _are_regions(value: Any) -> bool:
 
 def _results(values_by_control: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
     numbers = itertools.count(1)
-    ids: dict[str, str] = {}  # of the shapes that a shared <Labels> labels, by their geometry
+    # Of the shapes that a shared <Labels> labels, by their geometry and which one of several
+    # equal ones of a control it is.
+    ids: dict[tuple[str, int], str] = {}
     bare_labels: list[dict[str, Any]] = []
     bare_controls = set()
+    shaped: set[str] = set()
+    labelled: dict[str, dict[str, Any]] = {}
     for from_name, values in values_by_control.items():
+        equal: Counter[str] = Counter()
         for value in values:
+            if QUESTION_MARKS & value.keys():
+                continue
             own = next((name for name in OWN_LABELS if name in value), None)
             shape = next((kind for mark, kind in SHAPE_MARKS.items() if mark in value), None)
             if own is None and shape is None:
@@ -92,9 +94,18 @@ def _results(values_by_control: dict[str, list[dict[str, Any]]]) -> Iterator[dic
                 continue
             region_id = str(next(numbers))
             if own is None:
-                region_id = ids.setdefault(_geometry(value), region_id)
-                bare_controls |= set() if "labels" in value else {from_name}
+                geometry = _geometry(value)
+                region_id = ids.setdefault((geometry, equal[geometry]), region_id)
+                equal[geometry] += 1
+                if "labels" in value:
+                    labelled[region_id] = _result(region_id, from_name, shape, value)
+                    yield _result(region_id, None, "labels", value)
+                    continue
+                bare_controls.add(from_name)
+                shaped.add(region_id)
             yield _result(region_id, from_name, own or shape, value)
+    # A shape that no control of its own repeats.
+    yield from (one for region_id, one in labelled.items() if region_id not in shaped)
     # What was imported and not touched since has its labels without the shape, in the same order.
     is_told = len(bare_controls) <= 1 and len(bare_labels) == len(ids)
     for region_id, value in zip(ids.values(), bare_labels, strict=False):

@@ -1,14 +1,15 @@
 """Labelled tasks, one at a time: from a project through the API, or from an export file."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import ijson
+import msgspec
 
 from backend.core.errors import DatasetError
+from backend.core.json_items import JsonError, read_items
 from backend.datasets.json_min import join_records
 from backend.label_studio.client import LabelStudio
 from backend.label_studio.project_tasks import EVERYTHING, iterate_tasks
@@ -40,33 +41,50 @@ class LabelledTask:
 
     @classmethod
     def from_json(cls, task: Any, number: int = 0) -> "LabelledTask":
-        """Read a task of the API or of a JSON export.
+        """Read a task of the API or of an export.
 
         Args:
-            task: to be read.
+            task: an object, or the bytes of one.
             number: the id of a task that has none, since it was not imported yet.
 
         Raises:
             DatasetError: a field is missing or of another type.
         """
-        task = {"id": number, **task} if isinstance(task, dict) else {}
-        if not isinstance(task.get("id"), int) or not task.get("data"):
-            raise _no_task(f"item {number} has no data or no number")
-        for name, kind in (("data", dict), ("annotations", list), ("drafts", list)):
-            if not isinstance(task.get(name) or kind(), kind):
-                raise _no_task(f"{name!r} of task {task['id']} is no {kind.__name__}")
-        for name in ("annotations", "drafts"):
-            if not all(isinstance(item, dict) for item in task.get(name) or ()):
-                raise _no_task(f"{name!r} of task {task['id']} holds something else than objects")
-        meta = task.get("meta")  # anybody's, and in Label Studio it may be a list, too
+        try:
+            if isinstance(task, bytes):
+                read = _TASK.decode(task) if task else None
+            else:
+                read = msgspec.convert(task, _Task)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise _no_task(task, number, str(error)) from error
+        if read is None:
+            raise _no_task(task, number, "it is nested too deep")
+        if not read.data:
+            raise _no_task(task, number, "it has no data")
+        meta = read.meta  # anybody's, and in Label Studio it may be a list, too
         return cls(
-            task["id"],
-            task.get("data") or {},
+            number if read.id is None else read.id,
+            read.data,
             meta if isinstance(meta, dict) else {},
-            task.get("annotations") or [],
-            task.get("drafts") or [],
-            task.get("predictions") or [],
+            read.annotations or [],
+            read.drafts or [],
+            read.predictions or [],
         )
+
+
+class _Task(msgspec.Struct):
+    """As it stands in Label Studio's JSON; export files hold only the numbers of predictions."""
+
+    id: int | None = None
+    data: dict[str, Any] = {}
+    meta: Any = None
+    annotations: list[dict[str, Any]] | None = None
+    drafts: list[dict[str, Any]] | None = None
+    predictions: list[dict[str, Any] | int] | None = None
+
+
+_TASK = msgspec.json.Decoder(_Task)
+_RECORD = msgspec.json.Decoder(dict[str, Any])
 
 
 class ExportFile:
@@ -88,36 +106,54 @@ class ExportFile:
         except OSError as error:
             raise self._fault(error.strerror or str(error)) from error
 
-    def tasks(self, on_progress: OnProgress) -> Iterator[LabelledTask]:
+    def tasks(self, on_progress: OnProgress) -> Iterator[LabelledTask | DatasetError]:
         """Read the tasks.
 
         Args:
             on_progress: called with the number of bytes read since the last call.
 
+        Yields:
+            Tasks, and an error in place of each item that is none.
+
         Raises:
-            DatasetError: the file is damaged, or no list of tasks.
+            DatasetError: the file is damaged, no list, or holds items and no task.
         """
+        faults: list[DatasetError] | None = []  # before the first task
         try:
             with self.path.open("rb") as file:
-                items = _counted(file, ijson.items(file, "item", use_float=True), on_progress)
-                first = next(items, None)
-                if first is None:
-                    self._require_list(file)
-                    return
-                items = itertools.chain([first], items)
-                # JSON_MIN has the task's data and the controls side by side.
-                if isinstance(first, dict) and not isinstance(first.get("data"), dict):
-                    items = join_records(items)
-                yield from map(LabelledTask.from_json, items, itertools.count(1))
-        except ijson.JSONError as error:
+                if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                    raise self._fault("it is no list of tasks")
+                file.seek(0)
+                items = (item.data for item in read_items(file, on_progress=on_progress))
+                for task in self._tasks(items):
+                    if isinstance(task, DatasetError) and faults is not None:
+                        faults.append(task)
+                        continue
+                    yield from faults or ()
+                    faults = None
+                    yield task
+        except JsonError as error:
             raise self._fault(f"it is damaged: {error}") from error
         except OSError as error:
             raise self._fault(error.strerror or str(error)) from error
+        if faults:
+            raise faults[0]
 
-    def _require_list(self, file: BinaryIO) -> None:
-        file.seek(0)
-        if not file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
-            raise self._fault("it is no list of tasks")
+    def _tasks(self, items: Iterator[bytes]) -> Iterator[LabelledTask | DatasetError]:
+        first: list[bytes] = []
+        for item in items:
+            first.append(item)
+            if item.startswith(b"{"):
+                break
+        items = itertools.chain(first, items)
+        if first and _is_record(first[-1]):
+            yield from _joined(items)
+            return
+        for number, item in enumerate(items, 1):
+            try:
+                yield LabelledTask.from_json(item, number)
+            except DatasetError as error:
+                yield error
 
     def _fault(self, why: str) -> DatasetError:
         return DatasetError(
@@ -146,17 +182,23 @@ class ProjectTasks:
         self.labeling_config = project.label_config
         self.size = project.task_count
 
-    def tasks(self, on_progress: OnProgress) -> Iterator[LabelledTask]:
+    def tasks(self, on_progress: OnProgress) -> Iterator[LabelledTask | DatasetError]:
         """Read the tasks, ordered by id.
 
         Args:
             on_progress: called with 1 after each task.
 
+        Yields:
+            Tasks, and an error in place of each that cannot be read.
+
         Raises:
             LabelStudioError: Label Studio refused or did not answer.
         """
         for task in iterate_tasks(self._server, self._project_id, fields=EVERYTHING):
-            yield LabelledTask.from_json(task)
+            try:
+                yield LabelledTask.from_json(task)
+            except DatasetError as error:
+                yield error
             on_progress(1)
 
     def image_uris(self) -> tuple[set[str], list[str]]:
@@ -168,7 +210,10 @@ class ProjectTasks:
         imported: set[str] = set()
         others: list[str] = []
         for item in iterate_tasks(self._server, self._project_id):
-            task = LabelledTask.from_json(item)
+            try:
+                task = LabelledTask.from_json(item)
+            except DatasetError:  # a task without an image that could be known
+                continue
             name = task.coco.get("file_name")
             if isinstance(name, str):
                 imported.add(name)
@@ -177,16 +222,48 @@ class ProjectTasks:
         return imported, others
 
 
-def _counted(file: BinaryIO, items: Iterable[Any], on_progress: OnProgress) -> Iterator[Any]:
-    read = 0
-    for item in items:
-        yield item
-        on_progress(file.tell() - read)
-        read = file.tell()
+def _is_record(item: bytes) -> bool:
+    """Whether an item is one of JSON_MIN, which has the data and the controls side by side."""
+    try:
+        record = _RECORD.decode(item)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return "data" not in record or (
+        "annotation_id" in record and not isinstance(record["data"], dict)
+    )
 
 
-def _no_task(why: str) -> DatasetError:
+def _joined(items: Iterator[bytes]) -> Iterator[LabelledTask | DatasetError]:
+    faults: list[DatasetError] = []
+
+    def records() -> Iterator[dict[str, Any]]:
+        for number, item in enumerate(items, 1):
+            try:
+                record = _RECORD.decode(item)
+                if type(record.get("id")) is not int:
+                    raise ValueError(  # noqa: TRY301
+                        f"its id {record.get('id')!r:.40} is not the number of a task"
+                    )
+                yield record
+            except (msgspec.MsgspecError, ValueError) as error:
+                faults.append(_no_task(item, number, str(error)))
+
+    for task in join_records(records()):
+        yield from faults
+        faults.clear()
+        try:
+            yield LabelledTask.from_json(task)
+        except DatasetError as error:
+            yield error
+    yield from faults
+
+
+def _no_task(task: Any, number: int, why: str) -> DatasetError:
+    if isinstance(task, dict):
+        name = f"task {task.get('id')!r:.40}"
+    else:
+        name = f"item {number} of the export"
     return DatasetError(
-        f"the export holds something else than tasks: {why}",
-        remedy="give a JSON or JSON_MIN export of Label Studio",
+        f"{name} is no task that can be read: {why}",
+        remedy="export the project again, as JSON or JSON_MIN",
     )

@@ -5,48 +5,46 @@ are filled as pycocotools fills them, which is what every reader of the file doe
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_masks
 
 from backend.codecs.bitmask import decode_bitmask
 from backend.codecs.brush import decode_brush
-from backend.datasets.labelled_regions import LabelledRegion
-
-Rle = dict[str, Any]  # {"size": [H, W], "counts": compressed, as text}
-Ring = list[float]  # x1, y1, x2, y2, ... in pixels, not closed
+from backend.codecs.coco_rle import FARTHEST, Rle, encode_rle, fill_rings, require_pixels
+from backend.datasets.labelled_regions import LabelledRegion, finite
 
 # A COCO coordinate that went through percent differs in its 13th digit, and pycocotools rounds at
 # fifths of a pixel, where many of them lie: rounding to a millionth restores what was imported.
 DECIMALS = 6
-FARTHEST = 10  # image sides from the origin; an outline is walked in fifths of a pixel
 
 
-def region_rle(region: LabelledRegion, *, alpha: int) -> Rle:
+def region_rle(region: LabelledRegion, *, alpha: int, max_pixels: int) -> Rle:
     """Make the run lengths of a region with an area.
 
     Args:
         region: any but a key point.
         alpha: of a brush or bitmask region, the pixels whose alpha is greater are the object.
+        max_pixels: largest mask that is drawn.
 
     Raises:
         RegionError: the region's value is damaged.
-        MaskError: its run lengths or its bitmask are.
+        MaskError: its run lengths or its bitmask are, or it is too large.
     """
     height, width = region.size_hw
+    if not has_ring(region):
+        require_pixels(region.size_hw, max_pixels)
     match region.shape:
         case "brush":
             rle = region.value.get("rle")
-            return mask_rle(decode_brush(rle, height, width, threshold=alpha))  # type: ignore[arg-type]
+            return encode_rle(decode_brush(rle, height, width, threshold=alpha))  # type: ignore[arg-type]
         case "bitmask":
             url = str(region.value.get("imageDataURL"))
-            return mask_rle(decode_bitmask(url, height, width, threshold=alpha))
+            return encode_rle(decode_bitmask(url, height, width, threshold=alpha))
         case "ellipse":
-            return mask_rle(_ellipse(region))
+            return encode_rle(_ellipse(region))
         case _:
-            return rings_rle([region_ring(region)], region.size_hw)
+            return fill_rings([region_ring(region)], region.size_hw)
 
 
 def has_ring(region: LabelledRegion) -> bool:
@@ -54,7 +52,7 @@ def has_ring(region: LabelledRegion) -> bool:
     return region.shape in ("polygon", "rectangle")
 
 
-def region_ring(region: LabelledRegion) -> Ring:
+def region_ring(region: LabelledRegion) -> list[float]:
     """Return the outline of a polygon or rectangle.
 
     Raises:
@@ -65,8 +63,7 @@ def region_ring(region: LabelledRegion) -> Ring:
         corners = _corners(region)
     else:
         corners = np.array(_points(region)) * (width / 100, height / 100)
-    if np.abs(corners).max() > FARTHEST * max(height, width):
-        raise region.fault("it lies far outside the image")
+    _require_near(region, corners)
     return [round(float(number), DECIMALS) for number in corners.ravel()]
 
 
@@ -78,21 +75,14 @@ def key_point_xy(region: LabelledRegion) -> tuple[float, float]:
     """
     height, width = region.size_hw
     x, y = region.number("x") * width / 100, region.number("y") * height / 100
+    _require_near(region, np.array([x, y]))
     return round(x, DECIMALS), round(y, DECIMALS)
 
 
-def mask_rle(mask: NDArray[np.bool_]) -> Rle:
-    """Compress a mask (H, W)."""
-    return _as_text(coco_masks.encode(np.asfortranarray(mask, np.uint8)))
-
-
-def rings_rle(rings: list[Ring], size_hw: tuple[int, int]) -> Rle:
-    """Fill outlines and compress what they cover together."""
-    return _as_text(coco_masks.merge(coco_masks.frPyObjects(rings, *size_hw)))
-
-
-def _as_text(rle: Rle) -> Rle:
-    return {"size": [int(side) for side in rle["size"]], "counts": rle["counts"].decode("ascii")}
+def _require_near(region: LabelledRegion, xy: NDArray[np.float64]) -> None:
+    # Not `any(> far)`: an overflow makes NaN, which is not near.
+    if not (np.abs(xy) <= FARTHEST * max(region.size_hw)).all():
+        raise region.fault("it lies far outside the image")
 
 
 def _points(region: LabelledRegion) -> list[list[float]]:
@@ -103,7 +93,7 @@ def _points(region: LabelledRegion) -> list[list[float]]:
         or not all(
             isinstance(point, list)
             and len(point) == 2
-            and all(type(part) in (int, float) and math.isfinite(part) for part in point)
+            and all(finite(part) is not None for part in point)
             for point in points
         )
     ):
@@ -117,8 +107,9 @@ def _corners(region: LabelledRegion) -> NDArray[np.float64]:
     sides = np.array([region.number("width") * width, region.number("height") * height]) / 100
     if min(sides) <= 0:
         raise region.fault("it has no area")
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sides
     start = np.array([region.number("x") * width, region.number("y") * height]) / 100
+    _require_near(region, np.stack([start, sides]))
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * sides
     angle = math.radians(region.number("rotation", 0))
     cos, sin = math.cos(angle), math.sin(angle)
     return start + corners @ np.array([[cos, sin], [-sin, cos]])
@@ -132,10 +123,16 @@ def _ellipse(region: LabelledRegion) -> NDArray[np.bool_]:
     if min(radius_x, radius_y) <= 0:
         raise region.fault("it has no area")
     angle = math.radians(region.number("rotation", 0))
-    y, x = np.ogrid[:height, :width]
-    right = x + 0.5 - region.number("x") * width / 100
-    down = y + 0.5 - region.number("y") * height / 100
-    along = right * math.cos(angle) + down * math.sin(angle)
-    across = down * math.cos(angle) - right * math.sin(angle)
-    inside: NDArray[np.bool_] = (along / radius_x) ** 2 + (across / radius_y) ** 2 <= 1
-    return inside
+    # Only where it can be: the rest of a large image is not looked at.
+    center = np.array([region.number("x") * width, region.number("y") * height]) / 100
+    _require_near(region, np.array([*center, radius_x, radius_y]))
+    reach = math.ceil(max(radius_x, radius_y)) + 1
+    left, top = np.clip(np.floor(center - reach), 0, [width, height]).astype(int)
+    right, bottom = np.clip(np.ceil(center + reach), 0, [width, height]).astype(int)
+    y, x = np.ogrid[top:bottom, left:right]
+    across, down = x + 0.5 - center[0], y + 0.5 - center[1]
+    along = across * math.cos(angle) + down * math.sin(angle)
+    aside = down * math.cos(angle) - across * math.sin(angle)
+    mask = np.zeros((height, width), np.bool_)
+    mask[top:bottom, left:right] = (along / radius_x) ** 2 + (aside / radius_y) ** 2 <= 1
+    return mask

@@ -77,7 +77,7 @@ class Spool:
             self._labels[label] = self._labels.get(label, False) or "keypoints" in annotation
         self.annotations += len(converted.annotations)
         self._ranks.append((file_name, number))
-        line = json.dumps([image, converted.annotations], separators=(",", ":"))
+        line = json.dumps([image, converted.annotations], separators=(",", ":"), allow_nan=False)
         self._file.write(line + "\n")
 
     def read(self) -> Iterator[SpooledImage]:

@@ -17,6 +17,7 @@ from backend.labeling.task_data import find_value
 PLACES_PCT = ((50.0, 50.0), (33.0, 33.0), (67.0, 33.0), (33.0, 67.0), (67.0, 67.0))
 BOX_PCT = 50.0  # sides of a box around such a place
 ALPHA = 127  # as in exports: a pixel is on the object where its alpha is greater
+MAX_PIXELS = 2**28  # of an answer; no editor draws more
 
 
 class Target(NamedTuple):
@@ -122,7 +123,7 @@ def regions_area_px(regions: list[dict[str, Any]]) -> int:
     Raises:
         BackendError: one is damaged.
     """
-    rles = [region_rle(region, alpha=ALPHA) for region in _shapes(regions)]
+    rles = [region_rle(region, alpha=ALPHA, max_pixels=MAX_PIXELS) for region in _shapes(regions)]
     return int(coco_masks.area(coco_masks.merge(rles))) if rles else 0
 
 

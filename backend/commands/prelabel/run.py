@@ -21,7 +21,7 @@ from backend.commands.prelabel.predictions import (
 from backend.commands.prelabel.rectangles import Source, rectangle_prompts
 from backend.commands.prelabel.task_masks import TaskMasks, TaskResult
 from backend.commands.prelabel.versions import prelabel_version
-from backend.core.errors import BackendError, LabelingConfigError
+from backend.core.errors import BackendError, DatasetError, LabelingConfigError
 from backend.core.text import on_one_line
 from backend.core.workers import Urgency, Workers
 from backend.datasets.coco_reader import read_coco
@@ -185,6 +185,9 @@ class _Run:
         with tqdm(total=tasks.size * tags, unit=" images", smoothing=0.1) as bar:
             try:
                 for task in tasks.tasks(lambda _: None):
+                    if isinstance(task, DatasetError):
+                        self._tell(None, str(task), bar)
+                        continue
                     ahead.append(self._begin(task, threads, bar))
                     while len(ahead) > 2 * self._options.workers or (
                         ahead and ahead[0].making is None
@@ -267,7 +270,8 @@ class _Run:
             self._report.tasks -= one.count
             self._tell(one.tasks, one.why, bar, count=one.count)
 
-    def _tell(self, task: int | str, fault: str, bar: Any, *, count: int = 1) -> None:
+    def _tell(self, task: int | str | None, fault: str, bar: Any, *, count: int = 1) -> None:
         if self._report.failed < FAULTS_SHOWN:
-            bar.write(f"task {task}: {on_one_line(fault)}", file=sys.stderr)
+            name = "" if task is None else f"task {task}: "
+            bar.write(name + on_one_line(fault), file=sys.stderr)
         self._report.failed += count

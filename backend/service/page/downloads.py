@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from backend.codecs.coco_rle import encode_rle
 from backend.codecs.run_lengths import decode_runs
-from backend.datasets.region_shapes import mask_rle
 from backend.label_studio.projects import LABELING_CONFIG
 from backend.labeling.parse_config import parse_labeling_config
 from backend.labeling.regions import labelled_results, mask_shapes
@@ -57,7 +57,7 @@ def coco_instances(image: DrawnImage) -> dict[str, Any]:
     height, width = image.size_hw
     annotations = []
     for number, (mask, score) in enumerate(_masks(image), start=1):
-        rle = mask_rle(mask)
+        rle = encode_rle(mask)
         annotations.append(
             {
                 "id": number,

@@ -74,3 +74,12 @@ def test_numbers_in_place_of_predictions_are_none():
         Standing.NOT_ANNOTATED,
         [],
     )
+
+
+@pytest.mark.parametrize("number", [None, 7], ids=["no-ids", "one-id"])
+def test_annotations_with_one_id_or_none_all_count(number):
+    three = [{**annotation(number), "result": [text]} for text in "abc"]
+    drafts = [{"id": number, "result": ["d"]}, {"id": number, "result": ["e"]}]
+    rule = AnnotationChoice(Which.ALL, drafts=True)
+    _, results = chosen(rule, annotations=three, drafts=drafts)
+    assert sorted(results) == ["a", "b", "c", "d", "e"]

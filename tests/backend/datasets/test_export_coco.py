@@ -25,12 +25,6 @@ SIZE_HW = (40, 60)
 PICTURE = f"data:image/png;base64,{b64encode(png(*SIZE_HW)).decode()}"
 
 
-@pytest.fixture(autouse=True)
-def _no_label_studio(monkeypatch):
-    for name in ("LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def export(out, source, *options):
     """Exit status, and the content of instances.json."""
     arguments = ["export-coco", "--from", str(source), "--out", str(out), *map(str, options)]

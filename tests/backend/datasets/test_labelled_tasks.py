@@ -102,13 +102,17 @@ def test_progress_reaches_the_size_of_the_file():
     ("content", "words"),
     [
         pytest.param("", "damaged", id="empty"),
-        pytest.param("{}", "no list of tasks", id="object"),
+        pytest.param('{"a": 1}', "no list of tasks", id="object"),
         pytest.param('[{"id": 1, "data": {"image": "a"}, "annotations": [', "damaged", id="cut"),
         pytest.param("<html></html>", "damaged", id="html"),
-        pytest.param([1, 2], "no data", id="numbers"),
+        pytest.param([1, 2], "Expected `object`, got `int`", id="numbers"),
         pytest.param([{"id": "x", "image": "a.jpg"}], "'x'", id="json-min-without-number"),
+        pytest.param("[" * 3000 + "]" * 3000, "nested too deep", id="deep"),
+        pytest.param('{"images": [1]}', "no list of tasks", id="coco"),
         pytest.param(
-            [{"id": 1, "data": {"image": "a"}, "annotations": {}}], None, id="no-annotations"
+            [{"id": 1, "data": {"image": "a"}, "annotations": {}}],
+            "Expected `array . null`, got `object`",
+            id="no-annotations",
         ),
         pytest.param(
             [{"id": 1, "data": {"image": "a"}, "annotations": [3]}], "annotations", id="number"
@@ -117,9 +121,6 @@ def test_progress_reaches_the_size_of_the_file():
 )
 def test_export_file_that_is_none_is_named(tmp_path, content, words):
     path = write(tmp_path / "export.json", content)
-    if words is None:
-        assert read(path)[0].annotations == []
-        return
     with pytest.raises(DatasetError, match=words):
         read(path)
 
@@ -168,7 +169,7 @@ def test_project_is_paged_by_id_so_that_changes_hide_no_task(host, server):
     assert sum(counted) == 7
 
 
-def test_imported_names_are_those_that_tasks_note(host, server):
+def test_images_are_known_by_what_tasks_note_and_by_their_addresses(host, server):
     tasks = [
         {"id": 1, "data": {"image": "a"}, "meta": {"coco": {"file_name": "x/a.jpg"}}},
         {"id": 2, "data": {"image": "b"}, "meta": {}},
@@ -176,7 +177,7 @@ def test_imported_names_are_those_that_tasks_note(host, server):
     ]
     pages = [json.dumps({"tasks": tasks}).encode(), b'{"tasks": []}']
     host.answer = lambda request: pages.pop(0) if "query" in request.path else PROJECT
-    assert ProjectTasks(server, 5).imported_names() == {"x/a.jpg"}
+    assert ProjectTasks(server, 5).image_uris() == ({"x/a.jpg"}, ["b", "c"])
 
 
 def test_project_that_is_not_there_is_named(host, server):
@@ -186,5 +187,55 @@ def test_project_that_is_not_there_is_named(host, server):
 
 
 def test_task_of_another_type_is_named():
-    with pytest.raises(DatasetError, match="'drafts' of task 3"):
+    with pytest.raises(DatasetError, match=r"task 3 .*\$\.drafts"):
         LabelledTask.from_json({"id": 3, "data": {"image": "a"}, "drafts": "none"})
+
+
+GOOD = {"id": 1, "data": {"image": "a.jpg"}, "annotations": []}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(b"5", id="number"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b'"x"', id="text"),
+        pytest.param(b'{"id":2,"data":"x"}', id="data-is-text"),
+        pytest.param(b'{"id":true,"data":{"image":"a"}}', id="id-is-a-bool"),
+        pytest.param(b'{"id":[],"data":{"image":"a"}}', id="id-is-a-list"),
+        pytest.param(b'{"data":{"image":"a"},"annotations":[5]}', id="annotation-is-a-number"),
+        pytest.param(b'{"data":{"image":"a"},"meta":NaN}', id="nan"),
+        pytest.param(b'{"data":{"image":"a"},"meta":1e999}', id="infinity"),
+        pytest.param(b'{"data":{"image":"\\ud83d"}}', id="half-a-character"),
+        pytest.param(b'{"data":{"image":"\xff"}}', id="no-utf-8"),
+        pytest.param(b'{"data":' + b"[" * 3000 + b"]" * 3000 + b"}", id="deep"),
+        pytest.param(b'{"id":1' + b"0" * 5000 + b',"data":{"image":"a"}}', id="huge-number"),
+    ],
+)
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_item_that_is_no_task_loses_no_other(tmp_path, odd, place):
+    good = json.dumps(GOOD).encode()
+    path = tmp_path / "export.json"
+    path.write_bytes(b"[" + b",".join([odd, good] if place == "first" else [good, odd]) + b"]")
+    found = read(path)
+    assert [task.id for task in found if isinstance(task, LabelledTask)] == [1]
+    [fault] = [task for task in found if isinstance(task, DatasetError)]
+    assert "is no task that can be read" in str(fault)
+
+
+def test_records_that_are_none_lose_no_others(tmp_path):
+    records = [{"id": 1, "image": "a.jpg"}, 5, {"id": [], "image": "b"}, {"id": 2, "image": "c"}]
+    found = read(write(tmp_path / "min.json", records))
+    assert [task.id for task in found if isinstance(task, LabelledTask)] == [1, 2]
+    assert sum(isinstance(task, DatasetError) for task in found) == 2
+
+
+def test_json_min_keeps_equal_shapes_and_takes_answers_for_no_shape(tmp_path):
+    size = {"original_width": 60, "original_height": 40}
+    shape = {"points": [[1, 1], [9, 1], [9, 9]], **size}
+    labels = [{"labels": [name], **shape} for name in ("Cat", "Dog")]
+    record = {"id": 1, "image": "a.jpg", "annotation_id": 5, "mask": [shape, shape], "l": labels}
+    record["occluded"] = [{"choices": ["partly"], **shape}]
+    [task] = read(write(tmp_path / "min.json", [record]))
+    found = list(read_regions(task.annotations[0]["result"]))
+    assert [region.labels for region in found] == [("Cat",), ("Dog",)]

@@ -8,9 +8,10 @@ from pycocotools import mask as coco_masks
 from recordings import recording
 
 from backend.codecs.brush import encode_brush
+from backend.codecs.coco_rle import fill_rings
 from backend.core.errors import MaskError, RegionError
 from backend.datasets.labelled_regions import read_regions
-from backend.datasets.region_shapes import key_point_xy, region_ring, region_rle, rings_rle
+from backend.datasets.region_shapes import key_point_xy, region_ring, region_rle
 
 SIZE_HW = (40, 60)
 
@@ -32,8 +33,8 @@ def rectangle(x, y, width, height, rotation=0):
     return {"x": x, "y": y, "width": width, "height": height, "rotation": rotation}
 
 
-def mask_of(found, alpha=127):
-    return coco_masks.decode(region_rle(found, alpha=alpha)).astype(bool)
+def mask_of(found, alpha=127, max_pixels=10**8):
+    return coco_masks.decode(region_rle(found, alpha=alpha, max_pixels=10**8)).astype(bool)
 
 
 def test_ring_keeps_its_hole_and_its_second_part():
@@ -118,7 +119,7 @@ def test_key_point_is_where_it_was_set():
 
 def test_rings_cover_what_any_of_them_covers():
     square, other = [0, 0, 10, 0, 10, 10, 0, 10], [5, 5, 15, 5, 15, 15, 5, 15]
-    assert coco_masks.area(rings_rle([square, other], SIZE_HW)) == 175
+    assert coco_masks.area(fill_rings([square, other], SIZE_HW)) == 175
 
 
 @pytest.mark.parametrize(
@@ -140,6 +141,18 @@ def test_rings_cover_what_any_of_them_covers():
         ),
         pytest.param("rectangle", rectangle(1, 1, 0, 5), "no area", id="flat-rectangle"),
         pytest.param("rectangle", {"x": 1}, "not a number", id="half-a-rectangle"),
+        pytest.param("rectangle", rectangle(1, 1, 1e308, 5), "far outside", id="overflow"),
+        pytest.param("rectangle", rectangle(1e308, 1, 5, 5), "far outside", id="far-rectangle"),
+        pytest.param("rectangle", rectangle(10**400, 1, 5, 5), "not a number", id="huge-int"),
+        pytest.param(
+            "polygon",
+            {"points": [[900 * (i % 2), i / 1000] for i in range(100_000)]},
+            "pixels long",
+            id="zigzag",
+        ),
+        pytest.param(
+            "ellipse", {"x": 1e30, "y": 1, "radiusX": 1, "radiusY": 1}, "far", id="far-ellipse"
+        ),
         pytest.param(
             "ellipse", {"x": 1, "y": 1, "radiusX": 0, "radiusY": 1}, "no area", id="flat-ellipse"
         ),
@@ -147,4 +160,17 @@ def test_rings_cover_what_any_of_them_covers():
 )
 def test_damaged_region_is_named(shape, value, words):
     with pytest.raises((RegionError, MaskError), match=words):
-        region_rle(region(shape, value), alpha=127)
+        region_rle(region(shape, value), alpha=127, max_pixels=10**8)
+
+
+@pytest.mark.parametrize("shape", ["brush", "bitmask", "ellipse"])
+def test_size_is_judged_before_anything_of_it_is_made(shape):
+    huge = region(shape, {"x": 1, "y": 1, "radiusX": 1, "radiusY": 1}, (40_000, 40_000))
+    with pytest.raises(MaskError, match="more than 100000000 pixels"):
+        region_rle(huge, alpha=127, max_pixels=10**8)
+
+
+@pytest.mark.parametrize("xy", [(1e308, 5), (1e6, -5e5), (10**400, 1), (float("nan"), 1)])
+def test_key_point_that_is_nowhere_near_is_named(xy):
+    with pytest.raises(RegionError):
+        key_point_xy(region("keypoint", {"x": xy[0], "y": xy[1]}))

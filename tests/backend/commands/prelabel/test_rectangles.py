@@ -117,7 +117,7 @@ def test_latest_prediction_with_rectangles_counts_and_none_from_here():
         pytest.param(rectangle(value={"width": 0}), "it has no area", id="no-area"),
         pytest.param(rectangle(value={"x": None}), "its x is None", id="no-number"),
         pytest.param(rectangle(to_name="other"), "has no image 'other'", id="unknown-image"),
-        pytest.param(rectangle(original_width=None), "no pixels", id="no-size"),
+        pytest.param(rectangle(original_width=None), "original_width", id="no-size"),
         pytest.param({**rectangle(), "value": None}, "has no value", id="no-value"),
     ],
 )
