@@ -29,7 +29,7 @@ from mobilesam.masks import Masks
 from mobilesam.model.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
 from mobilesam.runtimes.choice import explain_choice, open_runtime
 from mobilesam.runtimes.device_memory import to_device_with_room
-from mobilesam.weights.checkpoint import find_checkpoint, identify_weights, load_model
+from mobilesam.weights.checkpoint import find_checkpoint, identify_weights, read_weights
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
@@ -94,13 +94,12 @@ class Predictor:
         precision: str = "auto",
     ) -> None:
         path = find_checkpoint(checkpoint)
-        model = load_model(path)
-        model.image_encoder.fuse_norms()
+        weights = read_weights(path)
         weights_id = identify_weights(path)
-        self.input_size = model.sizes.input_size
-        self._decoded_size = 4 * model.sizes.grid_size
+        self.input_size = weights.sizes.input_size
+        self._decoded_size = 4 * weights.sizes.grid_size
         self._runtime = open_runtime(
-            model, weights_id.sha256, device=device, runtime=runtime, precision=precision
+            weights, weights_id.sha256, device=device, runtime=runtime, precision=precision
         )
         self.device = self._runtime.device
         self.batch_size = self._runtime.batch_size

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from mobilesam.model.image_encoder import ImageEncoder
+from mobilesam.model.image_encoder import EncoderSizes, ImageEncoder
 from mobilesam.model.mask_decoder import MaskDecoder
 from mobilesam.model.prompt_encoder import PromptEncoder
-from mobilesam.model.tiny_vit import EncoderSizes
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,12 @@ SIZES = {
 }
 
 
-class MobileSAM(nn.Module):
-    """One promptable segmentation model; holds weights and nothing about any image."""
+class PromptDecoder(nn.Module):
+    """The model without its image encoder: from an embedding and a prompt to masks."""
 
     def __init__(self, sizes: ModelSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.image_encoder = ImageEncoder(sizes.encoder, sizes.embedding_dim)
         self.prompt_encoder = PromptEncoder(
             sizes.embedding_dim, input_size=sizes.input_size, grid_size=sizes.grid_size
         )
@@ -97,3 +95,11 @@ class MobileSAM(nn.Module):
         image = (embedding + dense).permute(0, 2, 3, 1)
         logits, iou = self.mask_decoder(image, self.prompt_encoder.grid_positions(), tokens)
         return logits, iou
+
+
+class MobileSAM(PromptDecoder):
+    """One promptable segmentation model; holds weights and nothing about any image."""
+
+    def __init__(self, sizes: ModelSizes) -> None:
+        super().__init__(sizes)
+        self.image_encoder = ImageEncoder(sizes.encoder, sizes.embedding_dim)

@@ -1,31 +1,30 @@
 """Chooses device, runtime and precision, and says why."""
 
-import copy
 import functools
 import logging
 
 import numpy as np
 import torch
 
-from mobilesam.errors import DeviceError, RuntimeChoiceError
-from mobilesam.model.mobile_sam import MobileSAM
+from mobilesam.errors import CheckpointError, DeviceError, RuntimeChoiceError
 from mobilesam.model.prompt_encoder import POSITIVE
 from mobilesam.runtimes.base import Runtime
 from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 from mobilesam.runtimes.torch_runtime import TorchRuntime
+from mobilesam.weights.checkpoint import Weights
 
 log = logging.getLogger(__name__)
 
 
 def open_runtime(
-    model: MobileSAM, weights_sha256: str, *, device: str, runtime: str, precision: str
+    weights: Weights, weights_sha256: str, *, device: str, runtime: str, precision: str
 ) -> Runtime:
     """Bring a model to where it runs.
 
     Args:
-        model: on the CPU, its norms fused. It is the runtime's from now on.
-        weights_sha256: of the file that it came from.
+        weights: of the model.
+        weights_sha256: of the file that they came from.
         device: "auto", "cpu", "cuda" or "cuda:1".
         runtime: "torch", "openvino" (CPU only), or "auto": torch on CUDA, else OpenVINO, or torch
             where OpenVINO cannot be used.
@@ -33,6 +32,7 @@ def open_runtime(
             only; on a CPU it is slow, and shows what a GPU's arithmetic does to masks).
 
     Raises:
+        CheckpointError: the weights are of another model.
         DeviceError: the device does not exist here, is full, or the runtime cannot use it.
         RuntimeChoiceError: no runtime or precision has that name, or it cannot be used here.
     """
@@ -44,44 +44,46 @@ def open_runtime(
     if runtime == "openvino" and place.type != "cpu":
         raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
     if place.type != "cpu":
-        return _open_gpu(model, weights_sha256, place, precision)
+        return _open_gpu(weights, weights_sha256, place, precision)
     if precision == "float16" and runtime != "torch":
         raise RuntimeChoiceError(
             "only torch computes in float16; use the runtime torch or precision auto"
         )
     if runtime == "torch":
-        return TorchRuntime(model, place, precision)
+        return TorchRuntime(weights.build_fused_model(), place, precision)
     try:
         # Here, because OpenVINO has no build for some systems, and there it must not be missed.
         from mobilesam.runtimes.openvino_runtime import OpenVinoRuntime  # noqa: PLC0415
 
-        return OpenVinoRuntime(model, weights_sha256, precision)
+        return OpenVinoRuntime(weights, weights_sha256, precision)
+    except CheckpointError:
+        raise
     except Exception as error:  # OpenVINO's errors have no base of their own
         if runtime == "openvino":
             raise RuntimeChoiceError(
                 f"openvino cannot be used here: {error}; use the runtime torch"
             ) from error
         log.warning("torch runs the model, slower than OpenVINO, which cannot: %s", error)
-        return TorchRuntime(model, place, precision)
+        return TorchRuntime(weights.build_fused_model(), place, precision)
 
 
 def _open_gpu(
-    model: MobileSAM, weights_sha256: str, device: torch.device, precision: str
+    weights: Weights, weights_sha256: str, device: torch.device, precision: str
 ) -> Runtime:
-    spare = copy.deepcopy(model)  # 40 MB, on the CPU
     open_cpu = functools.partial(
         open_runtime,
-        spare,
+        weights,  # 40 MB, on the CPU
         weights_sha256,
         device="cpu",
         runtime="auto",
         precision="auto" if precision == "float16" else precision,
     )
     try:
-        gpu = OomFallback(TorchRuntime(model, device, precision), open_cpu)
+        first = TorchRuntime(weights.build_fused_model(), device, precision)
+        gpu = OomFallback(first, open_cpu)
         if gpu.precision == "float16" and not _has_finite_answers(gpu):
             log.warning("float16 cannot hold what these weights compute; the GPU uses float32")
-            again = TorchRuntime(copy.deepcopy(spare), device, "float32")
+            again = TorchRuntime(weights.build_fused_model(), device, "float32")
             gpu = OomFallback(again, open_cpu)
     except torch.OutOfMemoryError as error:
         raise DeviceError(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobilesam.model.mask_decoder import CANDIDATES
-from mobilesam.model.mobile_sam import MobileSAM
+from mobilesam.model.mobile_sam import PromptDecoder
 
 OWN_TOKENS = 2 + CANDIDATES  # predicted IoU and masks
 PROMPT_TOKENS = 32 - OWN_TOKENS  # 26 clicks, or 25 and a box; longer prompts go another way
@@ -27,7 +27,7 @@ class FixedShapeDecoder(nn.Module):
 
     positions: Tensor  # (1, G, G, C)
 
-    def __init__(self, model: MobileSAM) -> None:
+    def __init__(self, model: PromptDecoder) -> None:
         super().__init__()
         self.prompt_encoder = model.prompt_encoder
         self.mask_decoder = model.mask_decoder

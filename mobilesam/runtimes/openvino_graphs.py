@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mobilesam.model.mobile_sam import MobileSAM
 from mobilesam.runtimes.fixed_shape_decoder import FixedShapeDecoder
 from mobilesam.runtimes.silent_openvino import openvino as ov
+from mobilesam.weights.checkpoint import Weights
 from mobilesam.weights.download import cache_folder
 
 KEPT = 4  # models, the last ones used; 40 MB each with the official weights
@@ -32,7 +33,6 @@ _SOURCES = (
     "model/layers",
     "model/mask_decoder",
     "model/prompt_encoder",
-    "model/tiny_vit",
     "model/transformer",
     "runtimes/fixed_shape_decoder",
     "runtimes/openvino_graphs",
@@ -67,7 +67,7 @@ class _MaskAdder(nn.Module):
         return image + self.decoder.mask(mask_logits)
 
 
-def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov.Model]:
+def load_graphs(core: ov.Core, weights: Weights, weights_sha256: str) -> list[ov.Model]:
     """Return the graphs of `NAMES`, from the cache folder where they are there.
 
     A folder that cannot be written, or holds something damaged, costs the time to convert and
@@ -84,7 +84,7 @@ def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov
         shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory() as place:
         made = Path(place)
-        for name, graph in zip(NAMES, _convert(model), strict=True):
+        for name, graph in zip(NAMES, _convert(weights.build_fused_model()), strict=True):
             ov.save_model(graph, made / f"{name}.xml", compress_to_fp16=False)
             _keep_precise(made / f"{name}.xml")
         graphs = _read(core, made)
@@ -98,6 +98,7 @@ def load_graphs(core: ov.Core, model: MobileSAM, weights_sha256: str) -> list[ov
 def _convert(model: MobileSAM) -> list[ov.Model]:
     side = model.sizes.input_size
     encoder = _ChannelsLast(model.image_encoder).eval()
+    model.image_encoder.cache_biases()  # after `eval`, which empties the cache
     decoder = FixedShapeDecoder(model).eval()
     image, *_ = decoder.example_inputs()
     logits = torch.zeros(1, 1, 4 * image.shape[1], 4 * image.shape[2])

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mobilesam.images.resize import to_input_pixels
-from mobilesam.model.mobile_sam import MobileSAM
 from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS, FixedShapeDecoder, as_rows, pad
 from mobilesam.runtimes.openvino_graphs import load_graphs
 from mobilesam.runtimes.silent_openvino import openvino as ov
+from mobilesam.weights.checkpoint import Weights
 
 REQUESTS = 2  # of each graph: one computes, the next one copies its inputs and outputs
 
@@ -25,8 +25,8 @@ class OpenVinoRuntime:
     """See `base.Runtime`.
 
     Args:
-        model: on the CPU, its norms fused.
-        weights_sha256: of the file that it came from.
+        weights: of the model; no image encoder is built of them where its graph is kept.
+        weights_sha256: of the file that they came from.
         precision: "auto" or "float32".
 
     Raises:
@@ -37,15 +37,15 @@ class OpenVinoRuntime:
     device = torch.device("cpu")
     batch_size = 1  # one image keeps all cores busy
 
-    def __init__(self, model: MobileSAM, weights_sha256: str, precision: str = "auto") -> None:
+    def __init__(self, weights: Weights, weights_sha256: str, precision: str = "auto") -> None:
         core = ov.Core()
         # Threads that bring OpenVINO its first arrays at once would wait for each other for ever.
         ov.Tensor(np.zeros(1, np.float32), shared_memory=True)
         self.precision = "float32" if precision == "float32" else _native_precision(core)
-        self._input_size = model.sizes.input_size
-        self._torch_decoder = FixedShapeDecoder(model).eval()
+        self._input_size = weights.sizes.input_size
+        encoder, decoder, mask_adder = load_graphs(core, weights, weights_sha256)
+        self._torch_decoder = FixedShapeDecoder(weights.build_decoder()).eval()
         self._no_mask = self._torch_decoder.no_mask().detach()
-        encoder, decoder, mask_adder = load_graphs(core, model, weights_sha256)
         try:
             self._encoder = _Compiled(core, encoder, self.precision)
         except RuntimeError as error:

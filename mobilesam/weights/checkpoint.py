@@ -6,6 +6,7 @@ Every file is read with `torch.load(weights_only=True)`, which runs no code from
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mobilesam.errors import CheckpointError
-from mobilesam.model.mobile_sam import SIZES, MobileSAM
+from mobilesam.model.mobile_sam import SIZES, MobileSAM, ModelSizes, PromptDecoder
 from mobilesam.weights.download import OFFICIAL, default_checkpoint_path
 
 BUNDLED_DEMO = Path(__file__).with_name("demo.pt")
@@ -52,6 +53,7 @@ _RENAMES = tuple(
     )
 )
 _UNUSED = re.compile(r"^image_encoder\.(norm_head|head)\.")  # the pre-training's classifier
+_ENCODER = "image_encoder."
 _POINT_KIND = "prompt_encoder.point_embeddings.{}.weight"
 _REMEDY = (
     "run `python -m mobilesam download` for the official mobile_sam.pt "
@@ -106,11 +108,63 @@ def identify_weights(path: Path) -> WeightsId:
     return WeightsId("official" if sha256 == OFFICIAL.sha256 else path.stem, sha256)
 
 
+@dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
+class Weights:
+    """What a weights file holds; the model, or the half that is needed, is built from it.
+
+    Building the image encoder imports timm, which takes seconds: see `image_encoder`.
+    """
+
+    path: Path
+    sizes: ModelSizes
+    tensors: Mapping[str, Tensor]
+
+    def build_model(self) -> MobileSAM:
+        """Return the whole model, on the CPU, for inference.
+
+        Raises:
+            CheckpointError: a weight is missing, too many or of another shape.
+        """
+        model = MobileSAM(self.sizes)
+        _check(self.path, self.tensors, model.state_dict())
+        model.load_state_dict(self.tensors)
+        return model.eval().requires_grad_(requires_grad=False)
+
+    def build_fused_model(self) -> MobileSAM:
+        """Return `build_model` with its batch norms folded into the convolutions."""
+        model = self.build_model()
+        model.image_encoder.fuse_norms()
+        return model
+
+    def build_decoder(self) -> PromptDecoder:
+        """Return the model without its image encoder, whose weights are not looked at.
+
+        Raises:
+            CheckpointError: as for `build_model`.
+        """
+        decoder = PromptDecoder(self.sizes)
+        tensors = {
+            name: value for name, value in self.tensors.items() if not name.startswith(_ENCODER)
+        }
+        _check(self.path, tensors, decoder.state_dict())
+        decoder.load_state_dict(tensors)
+        return decoder.eval().requires_grad_(requires_grad=False)
+
+
 def load_model(path: Path) -> MobileSAM:
     """Build the model that a weights file is for and fill it, on the CPU, for inference.
 
     Raises:
         CheckpointError: the file is not such a file; says what it is and how to get one.
+    """
+    return read_weights(path).build_model()
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a weights file of either format and give its weights this project's names.
+
+    Raises:
+        CheckpointError: the file is no weights file; says what it is and how to get one.
     """
     content = _read(path)
     own, name = content.get("weights"), str(content.get("sizes", "vit_t"))
@@ -119,10 +173,7 @@ def load_model(path: Path) -> MobileSAM:
         raise CheckpointError(f"{path} is for an unknown model {name!r}; {_REMEDY}")
     if not weights:
         raise CheckpointError(f"{path} holds no named weights, only {_entries(content)}; {_REMEDY}")
-    model = MobileSAM(SIZES[name])
-    _check(path, weights, model.state_dict())
-    model.load_state_dict(weights)
-    return model.eval().requires_grad_(requires_grad=False)
+    return Weights(path, SIZES[name], weights)
 
 
 def from_official(official: Mapping[str, Tensor]) -> dict[str, Tensor]:

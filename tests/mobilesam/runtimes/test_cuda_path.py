@@ -4,6 +4,8 @@ The demo weights, since float16 takes a CPU long. What only a GPU can tell is le
 its memory, how long anything takes.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from mobilesam.runtimes import cuda_graph
 from mobilesam.runtimes.cuda_graph import captured
 from mobilesam.runtimes.fixed_shape_decoder import PROMPT_TOKENS
 from mobilesam.scenes import generate_scene
-from mobilesam.weights.checkpoint import load_model
+from mobilesam.weights.checkpoint import read_weights
 
 CLICK = {"points_xy": [[150, 100]], "point_labels": [1]}
 BOX = {"box_xyxy": [100, 50, 220, 160]}
@@ -174,14 +176,14 @@ def test_images_too_large_for_the_gpus_kernel_are_resized_before(
 
 def test_weights_beyond_float16_are_computed_in_float32(played_gpu, monkeypatch, scene, caplog):
     """The norm behind takes the factor out again, in float32."""
+    name = "image_encoder.neck.0.weight"
 
-    def load(path):
-        model = load_model(path)
-        with torch.no_grad():
-            model.image_encoder.neck[0].weight.mul_(1e5)
-        return model
+    def read(path):
+        weights = read_weights(path)
+        scaled = {name: 1e5 * weights.tensors[name].float()}
+        return dataclasses.replace(weights, tensors={**weights.tensors, **scaled})
 
-    monkeypatch.setattr("mobilesam.predictor.load_model", load)
+    monkeypatch.setattr("mobilesam.predictor.read_weights", read)
     monkeypatch.setattr(cuda_graph, "WARM_UP_CALLS", 1)
     predictor = Predictor("demo", device="cuda")
     assert predictor.precision == "float32"

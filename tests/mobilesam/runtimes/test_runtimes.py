@@ -28,7 +28,7 @@ from mobilesam.runtimes.cuda_graph import captured
 from mobilesam.runtimes.fixed_shape_decoder import ABSENT, PROMPT_TOKENS, pad
 from mobilesam.runtimes.openvino_graphs import KEPT, PART_IS_LEFT_AFTER_S, load_graphs
 from mobilesam.scenes import generate_scene
-from mobilesam.weights.checkpoint import find_checkpoint, load_model
+from mobilesam.weights.checkpoint import find_checkpoint, read_weights
 
 STATISTICS = pixel_statistics(torch.device("cpu"))
 CLICK = {"points_xy": [[150, 100]], "point_labels": [1]}
@@ -293,34 +293,34 @@ def test_a_graph_that_cannot_be_captured_is_a_warning(monkeypatch, caplog):
     assert "no CUDA graph" in caplog.text
 
 
-def graphs_of(model):
-    return load_graphs(ov.Core(), model, "0" * 64)
+def graphs_of(weights):
+    return load_graphs(ov.Core(), weights, "0" * 64)
 
 
 def test_graphs_are_converted_once_and_damage_is_repaired(cache, monkeypatch, caplog):
-    model = load_model(find_checkpoint("demo"))
+    weights = read_weights(find_checkpoint("demo"))
     conversions = []
     convert = ov.convert_model
     monkeypatch.setattr(
         "mobilesam.runtimes.openvino_graphs.ov.convert_model",
         lambda program: conversions.append(1) or convert(program),
     )
-    graphs_of(model)
-    graphs_of(model)
+    graphs_of(weights)
+    graphs_of(weights)
     assert len(conversions) == 3  # encoder, decoder and mask adder
     (folder,) = cache.iterdir()
     (folder / "encoder.bin").write_bytes(b"cut")
-    graphs_of(model)
+    graphs_of(weights)
     assert len(conversions) == 6
     assert "damaged" in caplog.text
 
 
 def test_graphs_are_bounded(cache):
-    model = load_model(find_checkpoint("demo"))
+    weights = read_weights(find_checkpoint("demo"))
     for number in range(KEPT):
         (cache / f"old-{number}").mkdir(parents=True)
         (cache / f"old-{number}" / "encoder.xml").touch()
-    graphs_of(model)
+    graphs_of(weights)
     assert len(list(cache.iterdir())) == KEPT
 
 
@@ -328,7 +328,7 @@ def test_what_a_killed_start_left_in_the_cache_is_removed(cache):
     for name, age_s in (("part-left", PART_IS_LEFT_AFTER_S + 60), ("part-in-use", 60)):
         (cache / name / "whole").mkdir(parents=True)
         os.utime(cache / name, times=(time.time() - age_s,) * 2)
-    graphs_of(load_model(find_checkpoint("demo")))
+    graphs_of(read_weights(find_checkpoint("demo")))
     assert not (cache / "part-left").exists()
     assert (cache / "part-in-use").exists()
 
@@ -337,7 +337,7 @@ def test_a_cache_that_cannot_be_written_is_a_warning(cache, caplog):
     cache.parent.mkdir(parents=True)
     cache.write_text("a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        graphs = graphs_of(load_model(find_checkpoint("demo")))
+        graphs = graphs_of(read_weights(find_checkpoint("demo")))
     assert len(graphs) == 3
     assert "cannot keep the model" in caplog.text
 
