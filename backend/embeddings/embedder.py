@@ -10,8 +10,13 @@ from backend.core.ttl_map import TtlMap
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.slow_tiers import SlowTiers, StoredEmbedding
 from backend.embeddings.tiers.base import EmbeddingKey, LruCache
-from backend.monitoring.request_record import current_record
-from backend.monitoring.step_times import StepTimes, collecting_steps, step, waiting_for
+from backend.monitoring.request_record import (
+    StepTimes,
+    collecting_steps,
+    current_record,
+    step,
+    waiting_for,
+)
 from mobilesam import Embedding
 
 MAX_GUESSES = 64  # waiting computations that nobody waits for; more are dropped

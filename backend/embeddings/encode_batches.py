@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.monitoring.step_times import step
+from backend.monitoring.request_record import step
 from mobilesam import Embedding, Predictor
 
 GATHER_S = 0.003  # that a batch waits for images that are being decoded; an encode takes as long

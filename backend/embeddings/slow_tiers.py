@@ -15,7 +15,7 @@ from backend.embeddings.tiers.base import ByteStore, CacheState, EmbeddingKey
 from backend.embeddings.tiers.disk import DiskCache
 from backend.embeddings.tiers.memory import MemoryStore
 from backend.embeddings.tiers.redis import RedisCache
-from backend.monitoring.step_times import step
+from backend.monitoring.request_record import step
 from backend.settings.settings import Settings
 from mobilesam import Embedding, EmbeddingBytesError, Predictor
 

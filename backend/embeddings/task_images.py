@@ -26,7 +26,7 @@ from backend.images.fetch import ImageLoader
 from backend.labeling.config import ImageTag, LabelingConfig
 from backend.labeling.task_data import find_value
 from backend.monitoring.activity import Activity
-from backend.monitoring.step_times import observing_steps, step
+from backend.monitoring.request_record import observing_steps, step
 from mobilesam import Embedding
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.monitoring.metrics import Metrics
-from backend.monitoring.request_log import log_unprepared, milliseconds
+from backend.monitoring.request_log import log_request, log_unprepared
 from backend.monitoring.request_record import Fault, RequestRecord, harmless_project
 
 FAILURES_KEPT = 100
@@ -51,8 +51,8 @@ class ClickTimes:
 class Activity:
     """Takes in what happens and tells of it; safe under threads.
 
-    Failures of the same kind at the same task are one, told once with how often they were: whoever
-    clicks again and again, or knocks at the door, pushes nothing else out.
+    Repeated failures are merged and counted, so that a retrying annotator or an unauthenticated
+    client cannot evict the others.
 
     Args:
         describe: as for `Metrics`.
@@ -64,8 +64,10 @@ class Activity:
         self._clicks: deque[RequestRecord] = deque(maxlen=CLICKS_KEPT)
         self._failures: OrderedDict[tuple[object, ...], Failure] = OrderedDict()
 
-    def answered(self, record: RequestRecord) -> None:
-        """Take in a request that is answered."""
+    def answered(self, record: RequestRecord, status: int) -> None:
+        """End the record of a request that is answered, log it and count it."""
+        record.end(status)
+        log_request(record)
         self.metrics.count_request(record)
         if record.prompts is not None:
             with self._lock:
@@ -136,7 +138,7 @@ def _click_times(record: RequestRecord) -> ClickTimes:
         prompts=record.prompts or {},
         masks=record.masks,
         tiers=list(dict.fromkeys(record.tiers)),
-        steps_ms=milliseconds(record.steps_s),
+        steps_ms=record.steps_ms,
         total_ms=round(1000 * record.total_s, 1),
     )
 

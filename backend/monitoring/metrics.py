@@ -23,8 +23,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from backend.monitoring.request_record import RequestRecord
-from backend.monitoring.step_times import STEPS
+from backend.monitoring.request_record import STEPS, RequestRecord
 
 # The plain text, whatever is asked for: the library fails at versions that are no numbers.
 CONTENT_TYPE = CONTENT_TYPE_LATEST

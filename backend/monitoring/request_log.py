@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from backend.core.errors import BackendError
 from backend.core.text import on_one_line
 from backend.monitoring.request_record import TASKS_NAMED, Fault, RequestRecord
-from backend.monitoring.step_times import STEPS, StepTimes
 
 PATH_CHARACTERS = 100
 # Asked again and again by machines.
@@ -43,11 +42,6 @@ def logfmt(fields: Iterable[tuple[str, object]]) -> str:
     return " ".join(f"{name}={_quoted(str(value))}" for name, value in fields)
 
 
-def milliseconds(steps_s: StepTimes) -> dict[str, float]:
-    """Return each step's milliseconds, to a tenth, in the order of a click."""
-    return {name: round(1000 * steps_s[name], 1) for name in STEPS if name in steps_s}
-
-
 def _quoted(value: str) -> str:
     if PLAIN.fullmatch(value):
         return value
@@ -79,7 +73,7 @@ def _request_fields(record: RequestRecord) -> Iterable[tuple[str, object]]:
         yield "masks", record.masks
     if record.tiers:
         yield "cache", ",".join(dict.fromkeys(record.tiers))
-    for name, duration_ms in milliseconds(record.steps_s).items():
+    for name, duration_ms in record.steps_ms.items():
         yield f"{name}_ms", duration_ms
     yield "total_ms", round(1000 * record.total_s, 1)
     yield "request", record.request_id

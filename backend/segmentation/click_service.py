@@ -25,8 +25,7 @@ from backend.labeling.prompts import Prompt
 from backend.labeling.read_prompts import read_prompts
 from backend.labeling.regions import mask_regions
 from backend.monitoring.activity import Activity
-from backend.monitoring.request_record import current_record
-from backend.monitoring.step_times import step
+from backend.monitoring.request_record import RequestRecord, current_record, step
 from backend.segmentation.cleaning import Cleaning
 from backend.segmentation.click_logits import ClickLogits
 from backend.segmentation.last_objects import LastObjects
@@ -205,7 +204,8 @@ class ClickService:
         Raises:
             BackendError: anything that kept a prompt from being answered.
         """
-        current_record().concerns(project, tasks)
+        record = current_record()
+        record.concerns(project, tasks)
         _check_count("tasks", len(tasks), self._max_tasks, "MOBILESAM_MAX_TASKS")
         _check_count("regions", len(context or ()), self._max_regions, "MOBILESAM_MAX_REGIONS")
         config = parse_labeling_config(label_config)
@@ -231,14 +231,18 @@ class ClickService:
                 reason="Prompts need exactly one task",
             )
         shown = config.of_task(tasks[0].get("data"))
-        answer = self._answer(tasks[0], project, shown, context)
+        answer = self._answer(record, tasks[0], project, shown, context)
         self._prefetcher.prepare_after(tasks[0]["id"], config, project)
         return [answer]
 
     def _answer(
-        self, task: dict[str, Any], project: str, config: LabelingConfig, context: list[Any]
+        self,
+        record: RequestRecord,
+        task: dict[str, Any],
+        project: str,
+        config: LabelingConfig,
+        context: list[Any],
     ) -> dict[str, Any]:
-        record = current_record()
         prompts = read_prompts(context, config, output=self._output)
         record.prompted(
             [label for prompt in prompts for label in prompt.point_labels],

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.embeddings.tiers.base import EmbeddingKey
-from backend.monitoring.step_times import step
+from backend.monitoring.request_record import step
 from backend.segmentation.cleaning import Cleaning
 from backend.segmentation.click_logits import ClickLogits
 from mobilesam import Embedding, MaskRuns, Masks, ObjectPrompt, Predictor, predict_refined

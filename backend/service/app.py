@@ -16,9 +16,8 @@ from backend.core.errors import RequestError, RequestTooLargeError, Unauthorized
 from backend.core.units import MEGABYTE
 from backend.monitoring.activity import Activity
 from backend.monitoring.metrics import CONTENT_TYPE
-from backend.monitoring.recording import record_requests
 from backend.segmentation.click_service import ClickService
-from backend.service.json_answers import FastJson, answer_errors
+from backend.service.json_answers import FastJson, answer_errors, record_requests
 from backend.service.page.playground_routes import playground_blueprint
 from backend.service.page.routes import page_blueprint
 from backend.service.request_body import BodyRequest, without_run_lengths

@@ -1,4 +1,4 @@
-"""Answers: JSON through orjson, and one shape for every error."""
+"""Answers: JSON through orjson, one shape for every error, and a record of each request."""
 
 import logging
 from dataclasses import asdict
@@ -6,12 +6,19 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from flask.json.provider import JSONProvider
 from werkzeug.exceptions import HTTPException
 
 from backend.core.errors import BackendError, BusyError, UnauthorizedError
-from backend.monitoring.request_record import Fault, current_record
+from backend.monitoring.activity import Activity
+from backend.monitoring.request_record import (
+    Fault,
+    RequestRecord,
+    accepted_id,
+    current_record,
+    set_current_record,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +48,37 @@ class FastJson(JSONProvider):
         """Make an answer, without a detour through text."""
         content = orjson.dumps(self._prepare_response_obj(args, kwargs))
         return Response(content, mimetype="application/json")
+
+
+def record_requests(app: Flask, activity: Activity) -> None:
+    """Keep a record of each request; to be called before other hooks are added to the app.
+
+    Every answer has the request's id as `X-Request-ID`, and those to /predict their steps' times as
+    `Server-Timing`, which browsers' developer tools and `curl -i` show.
+    """
+
+    @app.before_request
+    def begin() -> None:
+        record = RequestRecord(
+            request_id=accepted_id(request.headers.get("X-Request-ID")),
+            method=request.method,
+            path=request.path,
+            route=request.url_rule.rule if request.url_rule else None,
+        )
+        set_current_record(record)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        record = current_record()
+        activity.answered(record, response.status_code)
+        response.headers["X-Request-ID"] = record.request_id
+        if record.route == "/predict":
+            response.headers["Server-Timing"] = record.server_timing()
+        return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        set_current_record(None)
 
 
 def answer_errors(app: Flask) -> None:

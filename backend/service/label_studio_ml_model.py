@@ -18,8 +18,7 @@ from label_studio_ml.exceptions import AnswerException
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.core.errors import BackendError
-from backend.monitoring.recording import begin_record, end_record, forget_record
-from backend.monitoring.request_record import Fault, RequestRecord
+from backend.monitoring.request_record import Fault, RequestRecord, set_current_record
 from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
 
@@ -94,7 +93,7 @@ def _recorded(path: str, call: Callable[[], Result]) -> Result:
     Without a `traceback` of ours it would send its own to the client.
     """
     record = RequestRecord(method="POST", path=path, route=path)
-    begin_record(record)
+    set_current_record(record)
     status = int(HTTPStatus.OK)
     try:
         return call()
@@ -113,5 +112,5 @@ def _recorded(path: str, call: Callable[[], Result]) -> Result:
         }
         raise AnswerException(status, fault.message, result) from None
     finally:
-        end_record(record, status, _CLICK_SERVICE.activity)
-        forget_record()
+        _CLICK_SERVICE.activity.answered(record, status)
+        set_current_record(None)

@@ -26,7 +26,7 @@ from flask import Blueprint, Response, abort, jsonify
 from backend.codecs.run_lengths import encode_runs
 from backend.core.errors import BusyError
 from backend.images.samples import NAMES, sample_picture
-from backend.monitoring.step_times import step
+from backend.monitoring.request_record import step
 from backend.segmentation.click_service import ClickService
 from backend.service.page.bodies import read_drawn_image, read_image_file, read_prompt
 from backend.service.page.browser_safety import protect

@@ -15,14 +15,14 @@ UNREACHABLE = ImageUnreachableError("no host", remedy="set it", reason="Image no
 
 
 def failed(task_id=4, message="no", **changes):
-    values = {"route": "/predict", "status": 422, "task_ids": (task_id,), "project": "1.5"}
+    values = {"route": "/predict", "task_ids": (task_id,), "project": "1.5"}
     return RequestRecord(**values | changes, fault=Fault("image", "Reason", message, "do"))
 
 
-def activity_after(*records):
+def activity_after(*records, status=422):
     activity = Activity(dict)
     for record in records:
-        activity.answered(record)
+        activity.answered(record, status)
     return activity
 
 
@@ -153,13 +153,15 @@ def test_stranger_who_knocks_pushes_no_failure_out(click_service, images):
 
 
 def test_webhook_that_label_studio_does_not_authorize_is_no_failure():
-    refused = failed(route="/webhook", status=401)
-    assert activity_after(refused).recent()["failures"] == []
+    refused = failed(route="/webhook")
+    assert activity_after(refused, status=401).recent()["failures"] == []
 
 
 def test_clicks_older_than_the_latest_are_forgotten():
     clicks = [RequestRecord(request_id=str(number), prompts={}) for number in range(300)]
-    shown = [click["request_id"] for click in activity_after(*clicks).recent()["clicks"]]
+    shown = [
+        click["request_id"] for click in activity_after(*clicks, status=200).recent()["clicks"]
+    ]
     assert shown == [str(number) for number in range(299, 299 - CLICKS_KEPT, -1)]
 
 
@@ -167,7 +169,7 @@ def test_threads_lose_nothing():
     activity = Activity(dict)
     with ThreadPoolExecutor(8) as pool:
         for _ in range(400):
-            pool.submit(activity.answered, failed(prompts={}))
+            pool.submit(activity.answered, failed(prompts={}), 422)
     (failure,) = activity.recent()["failures"]
     assert failure["times"] == 400
     assert len(activity.recent()["clicks"]) == CLICKS_KEPT

@@ -10,9 +10,12 @@ from backend.monitoring.request_log import log_request, log_unprepared, logfmt
 from backend.monitoring.request_record import LONGEST_TEXT, Fault, RequestRecord, accepted_id
 
 
-def record(**changes):
+def record(*, status=200, total_s=0.0, **changes):
     values = {"request_id": "abc", "method": "POST", "path": "/predict", "route": "/predict"}
-    return RequestRecord(**values | {"status": 200} | changes)
+    record = RequestRecord(**values | changes)
+    record.end(status)
+    record.total_s = total_s
+    return record
 
 
 @pytest.fixture

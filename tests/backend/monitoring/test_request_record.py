@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.monitoring import step_times
-from backend.monitoring.step_times import collecting_steps, observing_steps, step, waiting_for
+from backend.monitoring import request_record
+from backend.monitoring.request_record import collecting_steps, observing_steps, step, waiting_for
 
 
 class Clock:
@@ -20,7 +20,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(step_times, "time", clock)
+    monkeypatch.setattr(request_record, "time", clock)
     return clock
 
 
@@ -107,7 +107,7 @@ def test_wait_for_work_counts_as_much_of_its_steps_as_was_waited(clock, waited_s
 def test_steps_of_a_wait_sum_up_to_the_wait(waited_s, work_s):
     times_s, clock = {}, Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step_times, "time", clock)
+        patch.setattr(request_record, "time", clock)
         with collecting_steps(times_s), waiting_for(work_s):
             clock.now_s += waited_s
     assert sum(times_s.values()) == pytest.approx(waited_s)
