@@ -275,6 +275,18 @@ def read_numbers(name: str, values: ArrayLike) -> NDArray[np.float64]:
         raise PromptError(f"{name} must be an array of numbers: {error}") from error
 
 
+def require_prompt(
+    points_xy: ArrayLike | None, point_labels: ArrayLike | None, box_xyxy: ArrayLike | None
+) -> None:
+    """Check points and a box as `Predictor.predict` does.
+
+    Raises:
+        PromptError: wrong shapes, labels or numbers.
+    """
+    _read_points(points_xy, point_labels)
+    _read_box(box_xyxy)
+
+
 def _read_points(
     points_xy: ArrayLike | None, point_labels: ArrayLike | None
 ) -> tuple[NDArray[np.float64], list[int]]:

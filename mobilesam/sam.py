@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import get_args, overload
 
 import cv2
 import numpy as np
@@ -11,8 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobilesam.errors import ImageError, PromptError
-from mobilesam.predictor import Predictor, read_numbers
+from mobilesam.masks import Masks
+from mobilesam.predictor import Predictor, read_numbers, require_prompt
 from mobilesam.proposals import POINTS_PER_SIDE, propose
+from mobilesam.refining import ObjectPrompt
+from mobilesam.zoom import ImagePixels, Zoom, choose_window
 
 Source = str | Path | NDArray[np.uint8] | Image.Image
 _Arrays = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]
@@ -99,6 +102,7 @@ class SAM:
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         bboxes: ArrayLike | None = None,
+        zoom: Zoom = "auto",
     ) -> Result: ...
     @overload
     def predict(
@@ -108,6 +112,7 @@ class SAM:
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         bboxes: ArrayLike | None = None,
+        zoom: Zoom = "auto",
     ) -> list[Result]: ...
     def predict(
         self,
@@ -116,6 +121,7 @@ class SAM:
         points: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         bboxes: ArrayLike | None = None,
+        zoom: Zoom = "auto",
     ) -> Result | list[Result]:
         """Segment the objects that points and boxes name, in one image or in each of a list.
 
@@ -126,15 +132,19 @@ class SAM:
             labels: 1 on the object, 0 off it, in the shape of `points` without the last axis; all
                 1 if not given.
             bboxes: [x0, y0, x1, y1] or (N, 4), pixels; with `points`, N of both.
+            zoom: "auto" and "on" encode a window about an object that is small in its image, where
+                a box or several clicks tell its size; an encode for each. "off" never does.
 
         Raises:
-            PromptError: no prompt, or shapes that do not go together.
+            PromptError: no prompt, shapes that do not go together, or an unknown `zoom`.
             ImageError: an image file that is missing or damaged, or an array that is no image.
         """
         prompts = _read_objects(points, labels, bboxes)
+        if zoom not in get_args(Zoom):
+            raise PromptError(f"zoom must be one of {', '.join(get_args(Zoom))}, got {zoom!r}")
         if isinstance(source, list | tuple):
-            return [self._predict_image(one, prompts) for one in source]
-        return self._predict_image(source, prompts)
+            return [self._predict_image(one, prompts, zoom) for one in source]
+        return self._predict_image(source, prompts, zoom)
 
     def everything(self, source: Source, *, points_per_side: int = POINTS_PER_SIDE) -> Result:
         """Segment all objects of an image that a grid of clicks finds, the best score first.
@@ -157,20 +167,46 @@ class SAM:
             masks[k], scores[k] = one.best().masks[0], one.scores[0]  # a copy that is let go
         return Result(image, masks, scores)
 
-    def _predict_image(self, source: Source, prompts: list[_Arrays]) -> Result:
+    def _predict_image(self, source: Source, prompts: list[_Arrays], zoom: Zoom) -> Result:
         image = load_image(source)
-        embedding = self.predictor.embed(image)
-        found = [
-            self.predictor.predict_object(
-                embedding, points_xy=points, point_labels=labels, box_xyxy=box
-            )
-            for points, labels, box in prompts
-        ]
+        pixels = ImagePixels(self.predictor, image)
+        predicted = [self._predict_object(pixels, *prompt, zoom) for prompt in prompts]
         return Result(
             image,
-            np.concatenate([masks.masks for masks in found]),
-            np.concatenate([masks.scores for masks in found]),
+            np.concatenate([masks.masks for masks in predicted]),
+            np.concatenate([masks.scores for masks in predicted]),
         )
+
+    def _predict_object(
+        self,
+        pixels: ImagePixels,
+        points: NDArray[np.float64],
+        labels: NDArray[np.float64],
+        box: NDArray[np.float64] | None,
+        zoom: Zoom,
+    ) -> Masks:
+        """All clicks at once, as published; in a window where there is one."""
+        window = None
+        if zoom != "off":
+            require_prompt(points, labels, box)
+            prompt = ObjectPrompt(
+                tuple((float(x), float(y)) for x, y in points),
+                tuple(int(label) for label in labels),
+                None if box is None else (box[0], box[1], box[2], box[3]),
+            )
+            window = choose_window(self.predictor, pixels, prompt)
+        if window is None:
+            return self.predictor.predict_object(
+                pixels.embedding(None), points_xy=points, point_labels=labels, box_xyxy=box
+            )
+        inner = window.of_prompt(prompt)
+        masks = self.predictor.predict_object(
+            pixels.embedding(window),
+            points_xy=inner.points_xy,
+            point_labels=inner.point_labels,
+            box_xyxy=inner.box_xyxy,
+        )
+        return window.masks_of_image(masks, pixels.size_hw)
 
 
 def load_image(source: Source) -> NDArray[np.uint8]:
