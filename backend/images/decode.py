@@ -157,7 +157,8 @@ def _what_came(data: bytes, error: Exception) -> str:
         return (
             f"AVIF {fault} ({len(data)} bytes)" if avif else "HEIC or a video instead of an image"
         )
-    return f"an unknown format (first bytes {data[:8].hex(' ')})"
+    # Not quoted: anybody may have named the address that it came from.
+    return f"an unknown format ({len(data)} bytes)"
 
 
 def _check_size(size_wh: tuple[int, int], *, name: str, max_pixels: int) -> None:

@@ -168,9 +168,11 @@ class WantedImage:
             short = f"{error.host} is never asked"
         return self.unreachable(f"{without_secrets(url)} {error}", remedy, short)
 
-    def refused_by_label_studio(self, url: str, answer: Answer) -> ImageUnreachableError:
+    def refused_by_label_studio(
+        self, url: str, answer: Answer, *, may_quote: bool = True
+    ) -> ImageUnreachableError:
         """Label Studio answered neither the image nor a redirect nor a 401."""
-        detail = answer.field("detail")
+        detail = answer.field("detail") if may_quote else None
         said = f"{answer.status} ({on_one_line(detail[:200])})" if detail else f"{answer.status}"
         refusal = next(
             known

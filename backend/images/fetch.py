@@ -5,7 +5,7 @@ import binascii
 import re
 from urllib.parse import unquote, unquote_to_bytes
 
-from backend.core.errors import LabelStudioError
+from backend.core.errors import ImageUnreachableError, LabelStudioError
 from backend.core.text import without_secrets
 from backend.core.units import MEGABYTE
 from backend.images.faults import LABEL_STUDIO_PATH, WantedImage
@@ -71,12 +71,25 @@ class ImageLoader:
         try:
             if wanted.is_data:
                 return _data_uri(wanted, self._max_mb * MEGABYTE)
+            deadline = Deadline(self._timeout_s)
             url, server = self._locate(wanted, project)
-            return self._download(wanted, url, server, self._connections.reach(project))
+            try:
+                data = self._download(wanted, url, server, project, deadline)
+            except ImageUnreachableError:
+                # Label Studio's file under another of its names, such as its public one.
+                found = LABEL_STUDIO_PATH.search(url)
+                known = self._connections.find(project)
+                if server or not found or not known:
+                    raise
+                server, url = known, known.url + _label_studio_path(wanted, url)
+                data = self._download(wanted, url, server, project, deadline)
         except BodyTooLargeError:
             raise wanted.too_large(self._max_mb) from None
         except LabelStudioError as error:
             raise wanted.unreachable(error.message, error.remedy, error.reason) from None
+        if server:
+            self._connections.confirm(project)
+        return data
 
     def _locate(self, wanted: WantedImage, project: str) -> tuple[str, LabelStudio | None]:
         """The address to ask first, and the Label Studio whose address that is."""
@@ -99,9 +112,14 @@ class ImageLoader:
         raise wanted.no_address(str(wanted))
 
     def _download(
-        self, wanted: WantedImage, url: str, server: LabelStudio | None, reach: NetworkPolicy
+        self,
+        wanted: WantedImage,
+        url: str,
+        server: LabelStudio | None,
+        project: str,
+        deadline: Deadline,
     ) -> bytes:
-        deadline = Deadline(self._timeout_s)
+        reach = self._connections.reach(project)
         for _ in range(1 + MAX_REDIRECTS):
             _check_address(wanted, url)
             of_label_studio = server is not None and path_below(server.url, url) is not None
@@ -117,7 +135,9 @@ class ImageLoader:
             if answer.status in REDIRECTS and location:
                 url = _redirected(wanted, url, location)
             elif of_label_studio:
-                raise wanted.refused_by_label_studio(url, answer)
+                raise wanted.refused_by_label_studio(
+                    url, answer, may_quote=server is not None and server.faults.may_quote
+                )
             else:
                 raise wanted.refused_elsewhere(url, answer, by_label_studio=server is not None)
         raise wanted.redirected_too_often(MAX_REDIRECTS)

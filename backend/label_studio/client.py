@@ -63,7 +63,11 @@ class LabelStudio:
         self.url = url
         self.reach = reach or NetworkPolicy.to(url)
         self.faults = ServerFaults(
-            url, token_kind(token), url_is_set=url_is_set, token_is_set=token_is_set
+            url,
+            token_kind(token),
+            url_is_set=url_is_set,
+            token_is_set=token_is_set,
+            may_quote=self.reach.seen_at is None,  # else anybody may have named it
         )
         self._authorization = Authorization(url, token, self.reach, self.faults)
 

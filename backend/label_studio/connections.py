@@ -1,6 +1,8 @@
 """Which Label Studio a project belongs to, and how far its images may lead."""
 
+import logging
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
@@ -10,6 +12,12 @@ from backend.transport.addresses import NetworkPolicy
 from backend.transport.transport import close_kept_connections, origin
 
 PROJECTS_REMEMBERED = 1000  # a few hundred bytes each
+IDLE_S = 7 * 86400.0
+
+log = logging.getLogger(__name__)
+
+
+_Said = tuple[str | None, str | None, str | None]  # hostname, access token, sender
 
 
 class Connections:
@@ -18,13 +26,15 @@ class Connections:
     Label Studio names its address and a token in /setup, and only the project in /predict. The
     rule that keeps credentials where they belong: LABEL_STUDIO_API_KEY goes to LABEL_STUDIO_URL
     and nowhere else, whatever address a request names. Without LABEL_STUDIO_URL, the address that
-    /setup names is taken. But anybody could have sent that, unless with a password, to have this
-    service look around in its own network: so a private address must be the one that /setup came
-    from. Safe under threads.
+    /setup names is taken. /setup is unauthenticated unless Basic auth is on. To prevent SSRF, a
+    private address is accepted only if the request came from it. Safe under threads.
 
     Args:
         settings: LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY come before what /setup says.
-        capacity: how many projects are remembered; the least recently used goes first.
+        capacity: how many projects are remembered, of those that are in use and of the others each.
+            Of the others the least recently used goes first. One in use is never pushed out by a
+            /setup; only another project that comes into use takes its place, once it was idle for
+            `IDLE_S`.
     """
 
     def __init__(self, settings: Settings, *, capacity: int = PROJECTS_REMEMBERED) -> None:
@@ -35,7 +45,8 @@ class Connections:
             self._configured = self._at(settings.label_studio_url, settings.label_studio_api_key)
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._projects: OrderedDict[str, _Setup] = OrderedDict()
+        self._others: OrderedDict[str, _Setup] = OrderedDict()
+        self._in_use: OrderedDict[str, _Setup] = OrderedDict()
 
     def remember(
         self,
@@ -55,12 +66,42 @@ class Connections:
         """
         said = (_http_url(hostname), access_token or None, sender)
         with self._lock:
-            setup = self._projects.pop(project, None)
-            if setup is None or setup.said != said:
-                setup = _Setup(said, self._server(*said))
-            self._projects[project] = setup
-            while len(self._projects) > self._capacity:
-                self._projects.popitem(last=False)
+            known = self._in_use.get(project) or self._others.get(project)
+            if known and known.said == said:
+                setup = known
+            elif project in self._in_use and not self._may_replace(self._in_use[project], said):
+                log.info(
+                    "a /setup of project %s that names another Label Studio is ignored", project
+                )
+                return
+            else:
+                setup = _Setup(said, self._server(*said), known.used_at if known else 0.0)
+            # Only Label Studio knows a token that works there: a new project of the same one.
+            is_known = any(said == each.said for each in self._in_use.values())
+            if project in self._in_use or (is_known and len(self._in_use) < self._capacity):
+                setup.used_at = setup.used_at or time.monotonic()
+                self._in_use[project] = setup
+                return
+            self._others.pop(project, None)
+            self._others[project] = setup
+            while len(self._others) > self._capacity:
+                self._others.popitem(last=False)
+
+    def confirm(self, project: str) -> None:
+        """Note that the Label Studio of a project has answered well: the project is in use."""
+        now = time.monotonic()
+        with self._lock:
+            setup = self._in_use.pop(project, None) or self._others.get(project)
+            if setup is None:
+                return
+            setup.used_at = now
+            if len(self._in_use) >= self._capacity:
+                oldest, idle = next(iter(self._in_use.items()))
+                if now - idle.used_at < IDLE_S:
+                    return
+                del self._in_use[oldest]
+            self._others.pop(project, None)
+            self._in_use[project] = setup
 
     def find(self, project: str) -> LabelStudio | None:
         """The Label Studio of a project; None if neither a setting nor a /setup names one."""
@@ -83,9 +124,23 @@ class Connections:
 
     def _setup(self, project: str) -> "_Setup | None":
         with self._lock:
-            if project in self._projects:
-                self._projects.move_to_end(project)
-            return self._projects.get(project)
+            if project in self._others:
+                self._others.move_to_end(project)
+            return self._in_use.get(project) or self._others.get(project)
+
+    def _may_replace(self, known: "_Setup", said: "_Said") -> bool:
+        """Whether a /setup of a project in use may come from its Label Studio.
+
+        Anybody can send one. Label Studio has a password, the token that nobody else knows, or a
+        new token at the same place.
+        """
+        (hostname, token, sender), (known_hostname, known_token, known_sender) = said, known.said
+        return (
+            sender is None
+            or (token is not None and token == known_token)
+            or (hostname, sender) == (known_hostname, known_sender)
+            or time.monotonic() - known.used_at > IDLE_S
+        )
 
     def _server(
         self, hostname: str | None, access_token: str | None, sender: str | None
@@ -108,10 +163,11 @@ class Connections:
         return LabelStudio(url, token, reach=reach, **kind)
 
 
-@dataclass(frozen=True, repr=False)  # no token in a log
+@dataclass(repr=False)  # no token in a log
 class _Setup:
-    said: tuple[str | None, str | None, str | None]  # hostname, access token, sender
+    said: "_Said"
     server: LabelStudio | None
+    used_at: float = 0.0  # of time.monotonic()
 
 
 def _http_url(text: str | None) -> str | None:

@@ -14,6 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.core.errors import RequestError, RequestTooLargeError, UnauthorizedError
 from backend.core.units import MEGABYTE
+from backend.label_studio.setup_sender import setup_sender
 from backend.monitoring.activity import Activity
 from backend.monitoring.metrics import CONTENT_TYPE
 from backend.segmentation.click_service import ClickService
@@ -66,12 +67,13 @@ def _add_protocol(app: Flask, click_service: ClickService, *, asks_password: boo
     @app.post("/setup")
     def setup() -> Response:
         body = _json_object()
+        hostname = _optional_text(body, "hostname")
         click_service.set_up(
             project=_text(body, "project"),
             label_config=_text(body, "schema"),
-            hostname=_optional_text(body, "hostname"),
+            hostname=hostname,
             access_token=_optional_text(body, "access_token"),
-            sender=None if asks_password else request.remote_addr or "",
+            sender=None if asks_password else setup_sender(request.environ, hostname),
         )
         return jsonify(model_version=click_service.model_version)
 

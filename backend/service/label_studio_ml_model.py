@@ -18,6 +18,7 @@ from label_studio_ml.exceptions import AnswerException
 from label_studio_ml.model import LabelStudioMLBase
 
 from backend.core.errors import BackendError
+from backend.label_studio.setup_sender import setup_sender
 from backend.monitoring.request_record import Fault, RequestRecord, set_current_record
 from backend.segmentation.click_service import ClickService
 from backend.settings.settings import Settings
@@ -53,7 +54,9 @@ class MobileSAM(LabelStudioMLBase):  # type: ignore[misc]  # label-studio-ml shi
                     label_config=label_config,
                     hostname=self.hostname or None,
                     access_token=self.access_token or None,
-                    sender=(request.remote_addr or "") if has_request_context() else None,
+                    sender=setup_sender(request.environ, self.hostname)
+                    if has_request_context()
+                    else None,
                 ),
             )
 

@@ -119,7 +119,7 @@ def test_whole_file_of_each_format_is_answered_whatever_it_is_called(service, ki
     ("content", "reason"),
     [
         pytest.param(b"", "an empty file", id="zero-bytes"),
-        pytest.param(b"\0" * 5000, "an unknown format (first bytes 00 00", id="zeros"),
+        pytest.param(b"\0" * 5000, "an unknown format (5000 bytes)", id="zeros"),
         pytest.param(b"<!DOCTYPE html><html>Log in</html>", "an HTML page", id="html"),
         pytest.param(b'{"detail": "Not found."}', "JSON instead of an image", id="json"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing", id="svg"),

@@ -284,3 +284,25 @@ def test_path_that_leads_upwards_is_no_address(path):
         with pytest.raises(ImageUnreachableError, match="which leads upwards, is no address"):
             fetch_from(label_studio, path)
         assert label_studio.requests == []
+
+
+def test_label_studios_file_under_its_public_name_is_asked_for_at_its_address(label_studio):
+    """LABEL_STUDIO_HOST stands in front of local files; here it is reached by another name."""
+    label_studio.pages["/data/local-files/?d=set/a.png"] = IMAGE
+    public = label_studio.url.replace("127.0.0.1", "localhost")
+    assert fetch_from(label_studio, f"{public}/data/local-files/?d=set/a.png") == IMAGE
+    sent = [request.headers["host"].partition(":")[0] for request in label_studio.requests]
+    assert sent == ["localhost", "127.0.0.1"]
+    assert label_studio.authorizations == [None, f"Token {label_studio.tokens.legacy}"]
+
+
+def test_label_studios_file_under_a_name_that_is_not_reached_from_here_comes_too(label_studio):
+    label_studio.pages["/data/upload/1/a.jpg"] = IMAGE
+    for public in ("http://10.1.2.3:8080", "http://studio.invalid"):
+        assert fetch_from(label_studio, f"{public}/data/upload/1/a.jpg", allow="") == IMAGE
+
+
+def test_file_elsewhere_that_answers_is_not_asked_for_at_label_studio(label_studio, image_host):
+    image_host.pages["/data/upload/1/a.jpg"] = IMAGE
+    assert fetch_from(label_studio, f"{image_host.url}/data/upload/1/a.jpg") == IMAGE
+    assert label_studio.requests == []

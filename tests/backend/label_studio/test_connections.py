@@ -3,7 +3,7 @@
 import pytest
 from fake_label_studio import PERSONAL
 
-from backend.label_studio.connections import Connections
+from backend.label_studio.connections import IDLE_S, Connections
 from backend.settings.settings import Settings
 
 OURS, THEIRS = "http://ours.test:8080", "http://theirs.test"
@@ -71,3 +71,66 @@ def test_least_recently_used_project_is_forgotten():
     connections.remember("3.5", THEIRS, "three")
     found = [connections.find(project) is not None for project in ("1.5", "2.5", "3.5")]
     assert found == [True, False, True]
+
+
+def names(connections, *projects):
+    return [connections.hostname(project) for project in projects]
+
+
+def test_strange_setups_never_push_out_a_project_in_use():
+    connections = Connections(Settings(), capacity=10)
+    connections.remember("3.17", OURS, "secret", sender="10.0.0.5")
+    connections.confirm("3.17")
+    for number in range(1001):
+        connections.remember(f"{number}.9", THEIRS, "x", sender="10.0.0.66")
+        connections.confirm(f"{number}.9")  # a server of the stranger's may answer well, too
+    assert names(connections, "3.17") == [OURS]
+
+
+def test_project_of_a_label_studio_in_use_is_in_use_itself():
+    connections = Connections(Settings(), capacity=10)
+    connections.remember("3.17", OURS, "secret", sender="10.0.0.5")
+    connections.confirm("3.17")
+    connections.remember("4.17", OURS, "secret", sender="10.0.0.5")
+    for number in range(1001):
+        connections.remember(f"{number}.9", OURS, "guessed", sender="10.0.0.5")
+    assert names(connections, "3.17", "4.17") == [OURS, OURS]
+
+
+@pytest.mark.parametrize(
+    ("setup", "is_taken"),
+    [
+        pytest.param((THEIRS, "guessed", "10.0.0.66"), False, id="stranger"),
+        pytest.param((THEIRS, None, "10.0.0.5"), False, id="stranger-without-token"),
+        pytest.param((OURS, "guessed", ""), False, id="stranger-at-our-name"),
+        pytest.param((None, None, "10.0.0.66"), False, id="nothing"),
+        pytest.param((THEIRS, "secret", "10.0.0.7"), True, id="label-studio-moved"),
+        pytest.param((OURS, "new", "10.0.0.5"), True, id="token-was-reset"),
+        pytest.param((THEIRS, "new", None), True, id="password"),
+    ],
+)
+def test_project_in_use_is_taken_over_by_its_label_studio_only(setup, is_taken):
+    hostname, token, sender = setup
+    connections = Connections(Settings())
+    connections.remember("3.17", OURS, "secret", sender="10.0.0.5")
+    connections.confirm("3.17")
+    before = connections.find("3.17")
+    connections.remember("3.17", hostname, token, sender=sender)
+    after = connections.find("3.17")
+    assert (after is not before) == is_taken
+    assert after.url == (hostname if is_taken else OURS)
+
+
+def test_project_that_was_idle_for_long_makes_room(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("backend.label_studio.connections.time.monotonic", lambda: now)
+    connections = Connections(Settings(), capacity=1)
+    connections.remember("1.5", OURS, "one")
+    connections.confirm("1.5")
+    for now in (IDLE_S - 1, IDLE_S + 1):
+        connections.remember("2.5", THEIRS, "two")
+        connections.confirm("2.5")
+        connections.remember("3.5", THEIRS, "three")  # pushes out the one that is not in use
+        assert names(connections, "1.5", "2.5") == (
+            [OURS, None] if now < IDLE_S else [None, THEIRS]
+        )
