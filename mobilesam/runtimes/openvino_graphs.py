@@ -5,12 +5,12 @@ graph depends on: the weights, the modules that define the model, and the librar
 """
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import shutil
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -27,15 +27,14 @@ KEPT = 4  # models, the last ones used; 40 MB each with the official weights
 PART = "part-"  # how the folders begin that graphs are copied to, before they have their name
 PART_IS_LEFT_AFTER_S = 3600  # whoever copied was killed
 NAMES = ("encoder", "decoder", "mask_adder")
-_LIBRARIES = ("openvino", "torch")
+_LIBRARIES = ("openvino", "timm", "torch")
+_PACKAGE = Path(__file__).parents[1]
+# Files and folders of the package whose code decides what is in a graph.
 _SOURCES = (
-    "model/image_encoder",
-    "model/layers",
-    "model/mask_decoder",
-    "model/prompt_encoder",
-    "model/transformer",
-    "runtimes/fixed_shape_decoder",
-    "runtimes/openvino_graphs",
+    "model",
+    "runtimes/fixed_shape_decoder.py",
+    "runtimes/openvino_graphs.py",
+    "weights/checkpoint.py",
 )
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def load_graphs(core: ov.Core, weights: Weights, weights_sha256: str) -> list[ov
     nothing else.
     """
     core.set_property({"ENABLE_MMAP": False})  # a folder may be deleted while its graphs are used
-    folder = cache_folder() / "openvino" / _key(weights_sha256)
+    folder = cache_folder() / "openvino" / graph_key(weights_sha256)
     try:
         if folder.is_dir():
             os.utime(folder)  # the folders not used lately are deleted
@@ -151,10 +150,16 @@ def _keep(made: Path, folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _key(weights_sha256: str) -> str:
-    content = hashlib.sha256(weights_sha256.encode())
-    for library in _LIBRARIES:
-        content.update(f"{library} {importlib.metadata.version(library)}".encode())
+def graph_key(weights_sha256: str, package: Path = _PACKAGE) -> str:
+    """Name all that a graph depends on, so that no graph outlives a change of any of it.
+
+    Args:
+        weights_sha256: of the weights file.
+        package: folder of this package's sources.
+    """
+    parts = [weights_sha256, *(f"{library} {version(library)}" for library in _LIBRARIES)]
     for source in _SOURCES:
-        content.update((Path(__file__).parents[1] / f"{source}.py").read_bytes())
-    return content.hexdigest()[:32]
+        path = package / source
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            parts += [file.name, hashlib.sha256(file.read_bytes()).hexdigest()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
