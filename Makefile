@@ -19,8 +19,8 @@ test: $(VENV)/.development chromium redis-server nginx lint audit  ## linter, ty
 	$(BIN)/python -m pytest --ignore tests/browser; status=$$?; \
 	wait $$browser || status=1; cat runs/browser-tests.log; exit $$status
 
-# Folders whose tests start neither a server in a process of its own nor a browser, nor load the model: less than a minute of processor time.
-UNIT := $(addprefix tests/backend/,codecs core datasets labeling monitoring settings transport)
+# Folders whose tests start neither a server in a process of its own nor a browser, nor load the model.
+UNIT := $(addprefix tests/backend/,codecs core labeling monitoring settings transport)
 
 unit: $(VENV)/.development  ## the quick tests, for every save
 	$(BIN)/python -m pytest -q $(UNIT)
