@@ -158,7 +158,7 @@ def test_export_finds_the_image_of_each_item():
 
 def test_import_of_coco_into_a_repeater_is_refused():
     with pytest.raises(DatasetError, match="has a Repeater"):
-        TaskMaker(parse_labeling_config(REPEATER), "brush", Kind.ANNOTATIONS)
+        TaskMaker(parse_labeling_config(REPEATER), "brush", Kind.ANNOTATIONS, max_pixels=100)
 
 
 def test_what_a_repeater_lacks_is_added_with_its_placeholder():
