@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from backend.codecs.mask_checks import require_mask, require_size
+from backend.codecs.masks import require_mask, require_size
 from backend.core.errors import BitmaskError, MaskShapeError
 
 PREFIX = "data:image/png;base64,"

@@ -1,4 +1,4 @@
-"""Masks to rings of points, as polygon regions and COCO hold them, and back.
+"""Masks to rings of points, as polygon regions and COCO hold them.
 
 Points are x, y in pixels, on the corners of pixels: the one pixel of a 1 x 1 mask is the square
 (0, 0), (1, 0), (1, 1), (0, 1). Contours through the pixels' centres, as OpenCV gives them and
@@ -8,16 +8,14 @@ Neither format knows holes. A hole is joined to the outside by a slit far narrow
 and pixels that only touch at a corner are as little apart.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
-from backend.core.errors import MaskShapeError, PolygonError
+from backend.core.errors import MaskShapeError
 
 # The width of a slit. pycocotools rounds to fifths of a pixel and does not see it; a pixel's corner
 # that is not on an edge is farther from it, if the edge is no longer than 10,000 pixels.
@@ -72,43 +70,6 @@ def mask_polygons(mask: NDArray[np.bool_], *, tolerance_px: float) -> list[NDArr
         shapely.get_coordinates(_opened(part).exterior)[:-1] + np.array([left, top])
         for part in sorted(parts, key=lambda part: part.area, reverse=True)
     ]
-
-
-def polygons_mask(
-    rings: Sequence[NDArray[np.float64]], size_hw: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Fill rings with pycocotools, as everybody who reads COCO does.
-
-    Args:
-        rings: (N, 2) each, of x, y in pixels; what lies outside the image is cut off.
-        size_hw: height and width of the mask.
-
-    Returns:
-        (H, W), True inside at least one ring.
-
-    Raises:
-        PolygonError: a ring has fewer than 3 points, or one that is infinite or farther off the
-            image than the image is large.
-    """
-    height, width = size_hw
-    for index, ring in enumerate(rings):
-        if ring.ndim != 2 or ring.shape[0] < 3 or ring.shape[1] != 2:
-            raise PolygonError(
-                f"polygon {index} has the shape {ring.shape}, not (3 or more, 2)",
-                remedy="give the x, y of at least three points",
-            )
-        # pycocotools steps along every edge, so one stray point could take all memory.
-        far = max(size_hw)
-        if not ((ring >= -far) & (ring <= (width + far, height + far))).all():
-            raise PolygonError(
-                f"polygon {index} has points far off the image of {width} x {height} pixels",
-                remedy="give x, y in pixels of the image as displayed",
-            )
-    if not rings:
-        return np.zeros(size_hw, np.bool_)
-    flat = [ring.ravel().tolist() for ring in rings]
-    run_lengths = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))
-    return coco_mask.decode(run_lengths).astype(np.bool_)
 
 
 class _Corners(NamedTuple):

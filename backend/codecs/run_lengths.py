@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.codecs.run_edges import run_edges
+from backend.codecs.masks import run_edges
 from backend.core.errors import RunLengthError
 from mobilesam import MaskRuns
 
@@ -19,7 +19,7 @@ def encode_runs(mask: NDArray[np.bool_] | MaskRuns) -> list[int]:
     if isinstance(mask, MaskRuns):
         edges, begins_on = mask.edges, mask.begins_true
     else:
-        edges, begins_on = run_edges(mask.ravel()), bool(mask[0, 0])
+        edges, begins_on = run_edges(mask), bool(mask[0, 0])
     runs: list[int] = np.diff(edges).tolist()
     return [0, *runs] if begins_on else runs
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from filled_polygons import polygons_mask
 from PIL import Image
 from playwright.sync_api import expect
 
 from backend.codecs.bitmask import decode_bitmask
 from backend.codecs.brush import decode_brush
-from backend.codecs.polygons import polygons_mask
 
 CHANGE = 12  # grey levels; a mask is drawn with more
 DRAWN_WITHIN_S = 10.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import decode_rle, encode_rle, mask2rle
 from recordings import RECORDINGS, brush_regions
 
-from backend.codecs import brush_encoding, run_edges
+from backend.codecs import brush
 from backend.codecs.brush import decode_brush, encode_brush
 
 
@@ -40,12 +40,9 @@ def test_codecs_agree_on_runs_of_any_length(mask):
 
 
 @settings(max_examples=200)
-@given(masks_by_words(), st.sampled_from([64, 128, 2**16]), st.sampled_from([2, 4, 2**15]))
-def test_codecs_agree_wherever_words_repeat_and_blocks_and_pieces_end(mask, block_px, runs):
-    with (
-        mock.patch.object(run_edges, "BLOCK_PIXELS", block_px),
-        mock.patch.object(brush_encoding, "RUNS_AT_ONCE", runs),
-    ):
+@given(masks_by_words(), st.sampled_from([2, 4, 2**15]))
+def test_codecs_agree_wherever_words_repeat_and_pieces_end(mask, runs):
+    with mock.patch.object(brush, "RUNS_AT_ONCE", runs):
         rle = encode_brush(mask)
     np.testing.assert_array_equal(decode_rle(rle), rgba(mask))
     np.testing.assert_array_equal(decode_brush(rle, *mask.shape), mask)

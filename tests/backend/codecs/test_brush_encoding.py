@@ -9,7 +9,7 @@ import pytest
 from brush_masks import MASKS, disc, noise, rgba, to_bytes
 from label_studio_sdk.converter.brush import decode_rle, encode_rle
 
-from backend.codecs import brush_encoding, run_edges
+from backend.codecs import brush
 from backend.codecs.brush import encode_brush, encode_brush_runs
 from backend.core.errors import MaskShapeError
 
@@ -45,8 +45,7 @@ def test_encode_brush_is_never_longer_than_the_sdk(mask):
 @pytest.mark.parametrize("mask", MASKS)
 def test_encode_brush_does_not_depend_on_where_its_pieces_end(mask, monkeypatch):
     whole = encode_brush(mask)
-    monkeypatch.setattr(run_edges, "BLOCK_PIXELS", 64)
-    monkeypatch.setattr(brush_encoding, "RUNS_AT_ONCE", 2)
+    monkeypatch.setattr(brush, "RUNS_AT_ONCE", 2)
     assert encode_brush(mask) == whole
 
 

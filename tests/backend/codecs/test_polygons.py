@@ -4,13 +4,14 @@ import cv2
 import numpy as np
 import pytest
 import shapely
+from filled_polygons import polygons_mask
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from backend.codecs import polygons
-from backend.codecs.polygons import SLIT_PX, mask_polygons, polygons_mask
-from backend.core.errors import MaskShapeError, PolygonError
+from backend.codecs.polygons import SLIT_PX, mask_polygons
+from backend.core.errors import MaskShapeError
 
 TOLERANCES_PX = st.sampled_from([0.5, 1.0, 2.0, 3.7])
 
@@ -204,28 +205,3 @@ def test_straight_lines_need_few_points():
 def test_array_that_is_no_mask_is_refused(mask):
     with pytest.raises(MaskShapeError):
         mask_polygons(mask, tolerance_px=0)
-
-
-def test_points_outside_the_image_are_cut_off():
-    ring = np.array([(-3, -3), (3, -3), (3, 2), (-3, 2)], float)
-    np.testing.assert_array_equal(polygons_mask([ring], (4, 5)), drawn("###.. ###.. ..... ....."))
-
-
-def test_rings_that_overlap_fill_what_any_of_them_holds():
-    squares = [np.array([(n, n), (n + 2, n), (n + 2, n + 2), (n, n + 2)], float) for n in (0, 1)]
-    np.testing.assert_array_equal(polygons_mask(squares, (3, 3)), drawn("##. ### .##"))
-
-
-@pytest.mark.parametrize(
-    ("ring", "problem"),
-    [
-        pytest.param([(1, 1), (2, 2)], r"polygon 1 has the shape \(2, 2\)", id="two-points"),
-        pytest.param([1, 1, 2, 2, 3, 3], r"the shape \(6,\)", id="flat"),
-        pytest.param([(1, 1), (2, 2), (np.nan, 3)], "far off the image", id="nan"),
-        pytest.param([(1, 1), (2, 2), (1e9, 3)], "far off the image of 5 x 4", id="far"),
-    ],
-)
-def test_ring_that_encloses_nothing_or_is_far_off_is_refused(ring, problem):
-    good = np.array([(0, 0), (2, 0), (2, 2)], float)
-    with pytest.raises(PolygonError, match=problem):
-        polygons_mask([good, np.array(ring, float)], (4, 5))

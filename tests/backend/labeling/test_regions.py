@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from filled_polygons import polygons_mask
 from recordings import recording
 
 from backend.codecs.bitmask import decode_bitmask
 from backend.codecs.brush import decode_brush
-from backend.codecs.polygons import polygons_mask
 from backend.labeling.parse_config import parse_labeling_config
 from backend.labeling.prompts import Point, Prompt
 from backend.labeling.regions import mask_regions

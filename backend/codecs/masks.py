@@ -1,4 +1,4 @@
-"""What a codec takes for a mask, and for the size of one."""
+"""What the mask codecs share: their checks of masks and sizes, and where a mask's runs begin."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,14 @@ def require_size(height: int, width: int) -> None:
             f"a mask of height {height} and width {width} has no pixels",
             remedy="give the region's original_height and original_width",
         )
+
+
+def run_edges(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Find the first pixel of every run of a mask (H, W), row by row, and the end of the last.
+
+    Returns:
+        Indices of pixels, the first of them 0 and the last H * W.
+    """
+    pixels = mask.ravel()
+    inner = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    return np.concatenate([[0], inner, [pixels.size]]).astype(np.int32)
