@@ -15,14 +15,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from backend.codecs.slits import SLIT_PX, open_holes
 from backend.core.errors import MaskShapeError
-
-# The width of a slit. pycocotools rounds to fifths of a pixel and does not see it; a pixel's corner
-# that is not on an edge is farther from it, if the edge is no longer than 10,000 pixels.
-SLIT_PX = 1e-4
-GRID_PX = 1e-8  # what coordinates are rounded to where a slit was cut
-NEEDLE_RAD = 0.01
-FAR_PX = 1e9  # farther than anything is apart
 
 # How a ring turns at a corner of the grid, by which of the four pixels around it are on the object
 # (1 upper left, 2 upper right, 4 lower left, 8 lower right): the sides that it runs on, right or
@@ -67,7 +61,7 @@ def mask_polygons(mask: NDArray[np.bool_], *, tolerance_px: float) -> list[NDArr
     if tolerance_px > 0:
         parts = _simplified(parts, tolerance_px)
     return [
-        shapely.get_coordinates(_opened(part).exterior)[:-1] + np.array([left, top])
+        shapely.get_coordinates(open_holes(part).exterior)[:-1] + np.array([left, top])
         for part in sorted(parts, key=lambda part: part.area, reverse=True)
     ]
 
@@ -182,48 +176,3 @@ def _deep(parts: list[shapely.Polygon], depth_px: float) -> list[shapely.Polygon
 def _is_deep(polygon: shapely.Polygon, depth_px: float) -> bool:
     left, top, right, bottom = polygon.bounds
     return min(right - left, bottom - top) > 2 * depth_px and not polygon.buffer(-depth_px).is_empty
-
-
-def _opened(part: shapely.Polygon) -> shapely.Polygon:
-    """Join all holes to the outside by slits between points that are there already.
-
-    Between others, pycocotools would round the edges that a slit divides differently.
-    """
-    if not part.interiors:
-        return part
-    rings = [part.exterior, *part.interiors]
-    outlines = [shapely.get_coordinates(ring)[:-1] for ring in rings]
-    points = np.concatenate(outlines)
-    ring_numbers = np.repeat(np.arange(len(rings)), [len(xy) for xy in outlines])
-    is_needle = np.concatenate([_angles_rad(xy) < NEEDLE_RAD for xy in outlines])
-
-    # Every hole sees another ring along an edge of the triangles.
-    numbers = {tuple(xy): number for number, xy in enumerate(points.tolist())}
-    triangles = shapely.get_coordinates(shapely.constrained_delaunay_triangles(part))
-    corners = np.array([numbers[tuple(xy)] for xy in triangles.tolist()]).reshape(-1, 4)
-    edges = np.concatenate([corners[:, side : side + 2] for side in range(3)])  # (E, 2)
-    lengths_px = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
-    # At a needle's tip, a slit would open the hole by less than arithmetic can hold.
-    lengths_px += is_needle[edges].any(axis=1) * FAR_PX
-
-    joins = ring_numbers[edges]
-    is_joined = np.zeros(len(rings), np.bool_)
-    is_joined[0] = True
-    slits = []
-    for _hole in part.interiors:
-        leads_on = is_joined[joins[:, 0]] != is_joined[joins[:, 1]]
-        shortest = int(np.where(leads_on, lengths_px, np.inf).argmin())
-        is_joined[joins[shortest]] = True
-        slits.append(shapely.LineString(points[edges[shortest]]))
-    # A square end reaches into the hole, whichever way the slit meets it. On the grid, no point is
-    # so close to an edge that arithmetic, such as making percent, could bring it over.
-    cuts = shapely.union_all(shapely.buffer(slits, SLIT_PX / 2, cap_style="square"))
-    pieces = shapely.get_parts(part.difference(cuts, grid_size=GRID_PX))
-    return max(pieces, key=lambda piece: piece.area)  # the slits make no circle: there is only one
-
-
-def _angles_rad(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Between the two edges at each point of a ring: (N,), 0 where it turns right back."""
-    to_last, to_next = np.roll(xy, 1, axis=0) - xy, np.roll(xy, -1, axis=0) - xy
-    sine = to_last[:, 0] * to_next[:, 1] - to_last[:, 1] * to_next[:, 0]
-    return np.arctan2(np.abs(sine), (to_last * to_next).sum(axis=1))

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from backend.core.errors import DatasetError, ImageError
+from backend.core.atomic_files import is_same_file, printable
+from backend.core.errors import DatasetError, ImageError, ImageUnreachableError
 from backend.core.workers import Urgency, Workers
 from backend.datasets.annotation_choice import AnnotationChoice
 from backend.datasets.coco_file import write_coco
@@ -27,7 +27,8 @@ from backend.datasets.image_fields import ImageFields
 from backend.datasets.image_files import ImageFiles, Transfer
 from backend.datasets.inputs import read_labeling_config, require_label_studio
 from backend.datasets.labelled_tasks import ExportFile, ProjectTasks
-from backend.datasets.spool import ALL, Spool, SpooledImage
+from backend.datasets.spool import Spool, SpooledImage
+from backend.datasets.staging import Originals, publish, staging_folder
 from backend.datasets.yolo_seg import require_no_labels, write_yolo_seg
 from backend.images.fetch import ImageLoader
 from backend.label_studio.connections import Connections
@@ -37,6 +38,11 @@ from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+# What is written, by whether it is split, in the order of the splits.
+INSTANCES = {False: ("instances.json",), True: ("instances_train.json", "instances_val.json")}
+OWN_TITLE = "Label Studio "  # how the description of every file from here begins
+OWN_HEAD = f'{{"info":{{"description":"{OWN_TITLE}'.encode()
 
 THREADS = 4  # fetch and decode at once
 TASKS_AHEAD = 16  # converted and not yet written
@@ -97,6 +103,7 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
         DatasetError: the export file, the labeling config or the folder cannot be used.
         LabelStudioError: Label Studio refused or did not answer.
     """
+    _require_other_files(options)
     connections = Connections(settings)
     with closing(connections):
         source: ExportFile | ProjectTasks
@@ -105,21 +112,24 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
             source = ExportFile(options.export_file)
             if options.labeling_config is not None:
                 config = parse_labeling_config(read_labeling_config(options.labeling_config))
-            title = f"Label Studio export {options.export_file.name}"
+            title = f"{OWN_TITLE}export {printable(Path(options.export_file.name))}"
         else:
             server = require_label_studio(connections, "give an export file with --from")
             source = ProjectTasks(server, options.project_id or 0)
             config = parse_labeling_config(source.labeling_config)
-            title = f"Label Studio project {options.project_id}"
+            title = f"{OWN_TITLE}project {options.project_id}"
         try:
-            options.out.mkdir(parents=True, exist_ok=True)
-            is_yolo = options.format is Format.YOLO_SEG
-            if is_yolo:
-                require_no_labels(options.out)
-            with Spool(options.out) as spool, TemporaryDirectory(dir=options.out) as unsplit:
-                images = Path(unsplit) if is_yolo else options.out / "images"
-                report = _fill(spool, images, source, config, options, settings, connections)
-                _write(spool, images, config, options, report, title)
+            with staging_folder(options.out) as folder, Spool(folder) as spool:
+                if options.format is Format.YOLO_SEG:
+                    require_no_labels(options.out)
+                originals = Originals(options.image_root)
+                report = _fill(
+                    spool, folder, source, config, options, settings, connections, originals
+                )
+                _write(spool, folder, config, options, report, title)
+                publish(folder, options.out, originals)
+                if options.format is Format.COCO:
+                    _remove_other_splits(options)
         except OSError as error:
             raise DatasetError(
                 f"cannot write to {str(options.out)!r}: {error.strerror or error}",
@@ -128,23 +138,53 @@ def run_export(options: ExportOptions, settings: Settings) -> ExportReport:
     return report
 
 
+def _require_other_files(options: ExportOptions) -> None:
+    """See that what is read is not what is written.
+
+    Raises:
+        DatasetError: names the file.
+    """
+    written = [options.out / name for name in (*INSTANCES[False], *INSTANCES[True], "data.yaml")]
+    for given in (options.export_file, options.labeling_config):
+        if given is not None and any(is_same_file(given, path) for path in written):
+            raise DatasetError(
+                f"{str(given)!r} is read by this export, and would be written over",
+                remedy="give another folder with --out",
+            )
+
+
+def _remove_other_splits(options: ExportOptions) -> None:
+    """Remove what an earlier export with another --val has left, and nobody else's files."""
+    for name in INSTANCES[not options.validation]:
+        path = options.out / name
+        try:
+            with path.open("rb") as file:
+                is_own = file.read(len(OWN_HEAD)) == OWN_HEAD
+        except OSError:
+            continue
+        if is_own:
+            path.unlink(missing_ok=True)
+
+
 def _fill(
     spool: Spool,
-    images: Path,
+    folder: Path,
     source: ExportFile | ProjectTasks,
     config: LabelingConfig | None,
     options: ExportOptions,
     settings: Settings,
     connections: Connections,
+    originals: Originals,
 ) -> ExportReport:
     """Convert all tasks, and put image files that are wanted into a folder."""
+    is_yolo = options.format is Format.YOLO_SEG
     files = ImageFiles(
         options.images,
         ImageLoader(settings, connections),
         options.image_root,
         max_pixels=settings.max_pixels,
+        for_training=is_yolo,
     )
-    is_yolo = options.format is Format.YOLO_SEG
     converter = TaskConverter(
         options.choice,
         ImageFields(config),
@@ -155,11 +195,22 @@ def _fill(
     names = FileNames(for_training=is_yolo)
     report = ExportReport()
 
+    places = ("images/train", "images/val") if is_yolo else ("images",)
+
     def place(converted: ConvertedImage) -> None:
-        image = converted.image
-        file_name = names.name(image, converted.found.header)
+        image, found = converted.image, converted.found
+        file_name = names.name(image, files.written_format(found.header))
+        staged = folder / _images(options) / file_name
         try:
-            files.place(converted.found, images / file_name, name=str(image))
+            files.place(found, staged, name=str(image))
+            for one in places if found.content is not None else ():
+                target = options.out / one / file_name
+                if not originals.may_be(staged, target):
+                    staged.unlink()
+                    raise ImageUnreachableError(
+                        f"{image} would be written over {str(target)!r}, one of the originals",
+                        remedy="give a folder with --out that the originals are not in",
+                    )
         except ImageError as error:
             report.problems.append(Problem(image.task_id, str(error)))
             return
@@ -175,9 +226,14 @@ def _fill(
     return report
 
 
+def _images(options: ExportOptions) -> str:
+    """The folder of the images until the split is known."""
+    return "unsplit" if options.format is Format.YOLO_SEG else "images"
+
+
 def _write(
     spool: Spool,
-    images: Path,
+    folder: Path,
     config: LabelingConfig | None,
     options: ExportOptions,
     report: ExportReport,
@@ -188,20 +244,21 @@ def _write(
     report.images, report.annotations = spool.images, spool.annotations
     report.categories = len(categories)
     if options.format is Format.YOLO_SEG:
-        left_out = write_yolo_seg(options.out, images, spool.read(), categories, splits)
+        unsplit = folder / _images(options)
+        yolo = write_yolo_seg(folder, unsplit, spool.read(), categories, splits, root=options.out)
         report.left_aside += Counter(
-            {"key points and crowds, which YOLO has no place for": left_out}
+            {"key points and crowds, which YOLO has no place for": yolo.no_place}
         )
-        report.annotations -= left_out
+        report.problems += [Problem(task_id, fault) for task_id, fault in yolo.faults]
+        report.annotations -= yolo.no_place + len(yolo.faults)
         report.files.append(options.out / "data.yaml")
         return
-    for split, numbers in splits.items():
-        name = "instances.json" if split == ALL else f"instances_{split}.json"
+    for name, numbers in zip(INSTANCES[bool(options.validation)], splits.values(), strict=True):
 
         def read(numbers: set[int] = numbers) -> Iterable[SpooledImage]:
             return (spooled for spooled in spool.read() if spooled.id in numbers)
 
-        write_coco(options.out / name, read, categories, description=title)
+        write_coco(folder / name, read, categories, description=title)
         report.files.append(options.out / name)
 
 

@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 
 from backend.core.atomic_files import stays_below
 from backend.datasets.image_addresses import UPLOAD_PREFIX, TaskImage, base_name
-from backend.images.decode import ImageHeader
 
 UNSAFE = re.compile(r'[\x00-\x1f\x7f\ud800-\udfff<>:"/\\|?*]')  # in a file name, on some system
 LONGEST_STEM, LONGEST_ENDING = 180, 20  # bytes; with what goes around them below a system's 255
@@ -44,14 +43,14 @@ class FileNames:
         self._folders: set[str] = set()
         self._next: dict[str, int] = defaultdict(int)  # stem and ending -> the next free number
 
-    def name(self, image: TaskImage, header: ImageHeader | None = None) -> str:
+    def name(self, image: TaskImage, kind: str | None = None) -> str:
         """Name an image: as it was imported or uploaded, unless another one has that name.
 
         Args:
             image: to be named.
-            header: of its file, if that was looked at: the ending says what is in it.
+            kind: format of its file, if that is known: the ending says what is in it.
         """
-        for candidate in self._candidates(image, header):
+        for candidate in self._candidates(image, kind):
             key = candidate.lower()  # some systems take a.jpg and A.jpg for one file
             if self._for_training:
                 key = str(PurePosixPath(key).with_suffix(""))
@@ -63,15 +62,15 @@ class FileNames:
                 return candidate
         raise AssertionError("the candidates never end")
 
-    def _candidates(self, image: TaskImage, header: ImageHeader | None) -> Iterator[str]:
+    def _candidates(self, image: TaskImage, kind: str | None) -> Iterator[str]:
         if image.file_name is not None and _is_storable(image.file_name):
-            yield self._ended(image.file_name, header) if self._for_training else image.file_name
+            yield self._ended(image.file_name, kind) if self._for_training else image.file_name
         stored = UNSAFE.sub("_", base_name(image.uri)).lstrip(".") or f"task_{image.task_id}"
         suffix = PurePosixPath(stored).suffix
         if len(suffix.encode()) > LONGEST_ENDING:  # the last part of a token, say
             stored, suffix = stored.replace(".", "_"), ""
         stem = stored.removesuffix(suffix).encode()[:LONGEST_STEM].decode(errors="ignore")
-        stored = self._ended(stem + suffix, header)
+        stored = self._ended(stem + suffix, kind)
         stem, ending = PurePosixPath(stored).stem, PurePosixPath(stored).suffix
         if image.is_upload:
             yield UPLOAD_PREFIX.sub("", stored)
@@ -82,12 +81,12 @@ class FileNames:
             yield f"{stem}_{number}{ending}"
             number += 1
 
-    def _ended(self, name: str, header: ImageHeader | None) -> str:
+    def _ended(self, name: str, kind: str | None) -> str:
         """The name with an ending that fits what is in the file."""
-        if header is None:
+        if kind is None:
             return name
         known = TRAINABLE if self._for_training else ENDINGS
-        endings = known.get(header.format, ENDINGS["PNG"])
+        endings = known.get(kind, ENDINGS["PNG"])
         path = PurePosixPath(name)
         if path.suffix.lower() in endings:
             return name

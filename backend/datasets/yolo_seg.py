@@ -1,20 +1,30 @@
 """The folder that Ultralytics trains segmentation on: images/, labels/ and data.yaml."""
 
-import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
+import yaml
 from numpy.typing import NDArray
-from shapely.ops import nearest_points
 
-from backend.core.atomic_files import replaced_when_done
-from backend.core.errors import DatasetError
+from backend.codecs.slits import join_parts
+from backend.core.atomic_files import printable
+from backend.core.errors import DatasetError, PolygonError
 from backend.datasets.spool import ALL, SpooledImage
 
 BRIDGE_PX = 1e-3
+
+
+@dataclass
+class YoloReport:
+    """What has no place in the format, and by task what could not be written."""
+
+    no_place: int = 0
+    faults: list[tuple[int, str]] = field(default_factory=list)
 
 
 def require_no_labels(folder: Path) -> None:
@@ -36,7 +46,9 @@ def write_yolo_seg(
     images: Iterable[SpooledImage],
     categories: Sequence[Mapping[str, Any]],
     splits: Mapping[str, set[int]],
-) -> int:
+    *,
+    root: Path,
+) -> YoloReport:
     """Write the label files and data.yaml, and move the image files to their split's folder.
 
     A line is one object: its class from 0, and one outline in parts of the image's width and
@@ -44,19 +56,21 @@ def write_yolo_seg(
     thousandth of a pixel. Crowds and key points have no place in it.
 
     Args:
-        folder: of the data set.
+        folder: to be filled.
         unsplit: folder that has the image files; not where they go, since an image's own name may
             begin with that of a split.
         images: with polygons as segmentation.
-        categories: as COCO has them.
+        categories: as COCO has them; their ids are the classes where they are 0, 1, 2 and so on.
         splits: name -> numbers of its images; one that is not split trains and validates on all.
-
-    Returns:
-        How many annotations have no place in the format.
+        root: where the folder will be.
     """
-    classes = {category["name"]: index for index, category in enumerate(categories)}
+    ids = [category["id"] for category in categories]
+    if sorted(ids) == list(range(len(ids))):
+        classes = {one["name"]: one["id"] for one in sorted(categories, key=lambda c: c["id"])}
+    else:
+        classes = {category["name"]: index for index, category in enumerate(categories)}
     names = {number: name for name, numbers in splits.items() for number in numbers}
-    left_out = 0
+    report = YoloReport()
     for spooled in images:
         split = names[spooled.id].replace(ALL, "train")
         file_name = spooled.image["file_name"]
@@ -64,23 +78,30 @@ def write_yolo_seg(
         lines = []
         for annotation in spooled.annotations:
             rings = annotation["segmentation"]
-            if isinstance(rings, list) and rings:
+            if not (isinstance(rings, list) and rings):
+                report.no_place += 1
+                continue
+            try:
                 lines.append(_line(classes[annotation["label"]], rings, size_wh))
-            else:
-                left_out += 1
+            except PolygonError as error:
+                fault = f"region {annotation['region_id']!r}: {error}"
+                report.faults.append((spooled.image["task_id"], fault))
         _move(unsplit / file_name, folder / "images" / split / file_name)
         labels = (folder / "labels" / split / file_name).with_suffix(".txt")
-        with replaced_when_done(labels) as file:
-            file.writelines(lines)
-    with replaced_when_done(folder / "data.yaml") as file:
-        # JSON's strings are YAML's too, whatever a label holds.
-        file.write(f"path: {json.dumps(str(folder.resolve()))}\n")
-        file.write("train: images/train\n")
-        file.write(f"val: images/{'train' if ALL in splits else 'val'}\n")
-        file.write("names:\n")
-        for name, index in classes.items():
-            file.write(f"  {index}: {json.dumps(name, ensure_ascii=False)}\n")
-    return left_out
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text("".join(lines), encoding="utf-8")
+    path = str(root.resolve())
+    content = {
+        # Without it, the folder of data.yaml is taken.
+        **({"path": path} if printable(Path(path)) == path else {}),
+        "train": "images/train",
+        "val": f"images/{'train' if ALL in splits else 'val'}",
+        "names": {index: name for name, index in classes.items()},
+    }
+    with (folder / "data.yaml").open("w", encoding="utf-8") as file:
+        # Escaped but for ASCII: Ultralytics takes out what it holds for unprintable.
+        yaml.safe_dump(content, file, sort_keys=False, width=math.inf)
+    return report
 
 
 def joined_ring(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -91,14 +112,14 @@ def joined_ring(rings: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
     Returns:
         (N, 2), one ring around all parts.
+
+    Raises:
+        PolygonError: they enclose nothing, or cannot be joined.
     """
     parts = [part for ring in rings for part in _polygons(shapely.Polygon(ring))]
-    joined = parts[0]
-    for part in parts[1:]:
-        start, end = nearest_points(joined, part)
-        bridge = shapely.LineString([start, end]).buffer(BRIDGE_PX / 2, cap_style="square")
-        joined = max(_polygons(shapely.union_all([joined, bridge, part])), key=lambda p: p.area)
-    return shapely.get_coordinates(joined.exterior)[:-1]
+    if not parts:
+        raise PolygonError("its outline encloses nothing", remedy="draw it again")
+    return shapely.get_coordinates(join_parts(parts, BRIDGE_PX).exterior)[:-1]
 
 
 def _polygons(shape: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from backend.codecs import polygons
+from backend.codecs import polygons, slits
 from backend.codecs.polygons import SLIT_PX, mask_polygons
 from backend.core.errors import MaskShapeError
 
@@ -141,7 +141,7 @@ def test_pixels_that_change_lie_at_the_outline_or_in_what_was_left_out(mask, tol
 @given(st.one_of(masks(), smooth_masks()).filter(np.any), TOLERANCES_PX)
 def test_slits_to_holes_cost_no_pixel(mask, tolerance_px):
     for part in polygons._simplified(polygons._parts(mask), tolerance_px):
-        shapes = (part.exterior, *part.interiors, polygons._opened(part).exterior)
+        shapes = (part.exterior, *part.interiors, slits.open_holes(part).exterior)
         outer, *holes, opened = (
             polygons_mask([shapely.get_coordinates(shape)[:-1]], mask.shape) for shape in shapes
         )

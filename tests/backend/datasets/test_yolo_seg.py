@@ -1,14 +1,19 @@
-import json
-import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 import pytest
 import shapely
+import yaml
 from fake_model import png
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from test_export_coco import SIZE_HW, export, region, saved, square, task
 
-from backend.datasets.yolo_seg import joined_ring
+from backend.codecs.polygons import mask_polygons
+from backend.datasets.yolo_seg import joined_ring, write_yolo_seg
 
 
 def labels(folder, split="train"):
@@ -48,10 +53,12 @@ def test_folder_is_what_ultralytics_trains_on(tmp_path):
     assert [(number, len(ring)) for number, ring in found["task_1"]] == [(1, 4), (0, 4)]
     np.testing.assert_array_equal(drawn(found["task_1"][0][1]), square())
     assert found["task_2"] == []
-    data = (out / "data.yaml").read_text()
-    assert f"path: {json.dumps(str(out.resolve()))}\n" in data
-    assert re.findall(r"^ +\d+: .*", data, re.MULTILINE) == ['  0: "Cat"', '  1: "Dog"']
-    assert "train: images/train\nval: images/train\n" in data
+    assert yaml.safe_load((out / "data.yaml").read_text()) == {
+        "path": str(out.resolve()),
+        "train": "images/train",
+        "val": "images/train",
+        "names": {0: "Cat", 1: "Dog"},
+    }
 
 
 def test_split_has_images_and_labels_side_by_side(tmp_path):
@@ -135,3 +142,72 @@ def test_joined_ring_is_simple_and_covers_all_parts(rings, area):
     polygon = shapely.Polygon(joined_ring(rings))
     assert polygon.is_valid
     assert polygon.area == pytest.approx(area, abs=0.5)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(min_size=1).filter(lambda text: text.strip() == text), unique=True))
+def test_whatever_a_label_holds_data_yaml_gives_it_back(labels):
+    """As Ultralytics reads it: without what it holds for unprintable."""
+    categories = [{"id": number, "name": name} for number, name in enumerate(labels, 1)]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        write_yolo_seg(folder, folder / "unsplit", [], categories, {"all": set()}, root=folder)
+        text = (folder / "data.yaml").read_text(encoding="utf-8")
+    assert text.replace("\n", "").isascii()
+    assert yaml.safe_load(text)["names"] == dict(enumerate(labels))
+
+
+def test_classes_are_the_categories_of_the_labels_where_they_count_from_0(tmp_path):
+    config = tmp_path / "c.xml"
+    labels_ = "".join(
+        f'<Label value="{n}" category="{i}"/>' for n, i in (("c", 2), ("a", 0), ("b", 1))
+    )
+    config.write_text(
+        '<View><Image name="image" value="$image"/>'
+        f'<BrushLabels name="brush" toName="image">{labels_}</BrushLabels></View>'
+    )
+    source = saved(tmp_path, task(1, region(square(), label="c")))
+    out = tmp_path / "yolo"
+    assert export(out, source, "--format", "yolo-seg", "--labeling-config", config)[0] == 0
+    assert labels(out)["task_1"][0][0] == 2
+    assert yaml.safe_load((out / "data.yaml").read_text())["names"] == {0: "a", 1: "b", 2: "c"}
+
+
+def test_images_leave_with_endings_and_formats_that_ultralytics_takes(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    Image.new("RGB", (60, 40)).save(root / "image.php", "JPEG")
+    Image.new("RGB", (60, 40), "lime").save(root / "b.gif")
+    uris = ("https://h/image.php?id=3", "https://h/b.gif")
+    tasks = [task(number, region(square()), uri=uri) for number, uri in enumerate(uris, 1)]
+    copied = ("--images", "copy", "--image-root", root)
+    out = tmp_path / "yolo"
+    assert export(out, saved(tmp_path, *tasks), "--format", "yolo-seg", *copied)[0] == 0
+    kinds = {}
+    for path in (out / "images" / "train").iterdir():
+        with Image.open(path) as picture:
+            kinds[path.name] = picture.format
+    assert kinds == {"image.jpg": "JPEG", "b.png": "PNG"}
+
+
+def test_outline_that_encloses_nothing_is_listed_and_the_rest_is_written(tmp_path, capsys):
+    line = {
+        **region(square(), 2),
+        "type": "polygonlabels",
+        "value": {"points": [[10, 10], [60, 10], [10, 10], [60, 10.4]], "polygonlabels": ["Cat"]},
+    }
+    bow_tie = {**line, "id": "r3", "value": {**line["value"]}}
+    bow_tie["value"]["points"] = [[10, 10], [60, 60], [60, 10], [10, 60]]
+    source = saved(tmp_path, task(1, line, bow_tie, region(square())))
+    status, _ = export(tmp_path / "yolo", source, "--format", "yolo-seg")
+    assert (status, len(labels(tmp_path / "yolo")["task_1"])) == (3, 2)
+    assert "'r2'" in capsys.readouterr().err
+
+
+def test_many_parts_become_one_ring():
+    mask = np.zeros((120, 120), bool)
+    mask[1:-1:6, 1:-1:6] = True
+    parts = mask_polygons(mask, tolerance_px=0)
+    joined = shapely.Polygon(joined_ring(parts))
+    assert joined.is_valid
+    assert joined.area == pytest.approx(len(parts), abs=3)
