@@ -20,6 +20,7 @@ from backend.core.ttl_map import TtlMap
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
+from backend.embeddings.pixels import PixelCache, window_key
 from backend.embeddings.tiers.base import EmbeddingKey
 from backend.images.decoders import shared_decoders
 from backend.images.fetch import ImageLoader
@@ -28,6 +29,7 @@ from backend.labeling.task_data import find_value
 from backend.monitoring.activity import Activity
 from backend.monitoring.request_record import observing_steps, step
 from mobilesam import Embedding
+from mobilesam.zoom import Window
 
 ADDRESSES_KEPT = 10_000  # about 500 bytes each
 LONGEST_ADDRESS = 300  # characters that are kept as they are; of a longer one its SHA-256
@@ -54,6 +56,7 @@ class TaskImages:
         max_pixels: largest image that is decoded.
         max_waiting: clicks that may wait for an image at once, so that some threads are always left
             for those that need not.
+        pixels: keeps images for `window_embedding`; None where no window is ever asked for.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class TaskImages:
         *,
         max_pixels: int,
         max_waiting: int,
+        pixels: PixelCache | None = None,
     ) -> None:
         self._model_id = model_id
         self._batches = batches
@@ -74,6 +78,7 @@ class TaskImages:
         self._activity = activity
         self._max_pixels = max_pixels
         self._max_waiting = max_waiting
+        self._pixels = pixels
         self._waiting_room = threading.BoundedSemaphore(max_waiting)
         self._addresses: TtlMap[Place, EmbeddingKey] = TtlMap(ADDRESSES_KEPT)
         self._lock = threading.Lock()
@@ -106,6 +111,63 @@ class TaskImages:
                 key, compute = self._fetch_once(place)
                 embedding = self._embedder.find(key, compute)
             return key, embedding
+
+    def window_embedding(
+        self, key: EmbeddingKey, window: Window, fetch: Callable[[], bytes]
+    ) -> tuple[EmbeddingKey, Embedding]:
+        """Return the embedding of a window of an image, and its key.
+
+        Args:
+            key: of the image, from `embedding` or `sent_embedding`.
+            window: of the image.
+            fetch: returns the image's file where neither it nor its pixels are kept any more.
+
+        Raises:
+            ImageError: the image cannot be fetched or decoded again, or is another one now.
+            BusyError: too many clicks wait for images already.
+        """
+        named = window_key(key, window)
+        embedding = self._embedder.find_kept(named)
+        if embedding is not None:
+            return named, embedding
+
+        with self._waiting():
+            embedding = self._embedder.find_stored(named)
+            if embedding is None:
+                with observing_steps(self._activity.metrics.observe_step):
+                    image = self._image(key, fetch)
+                compute = functools.partial(self._embed, lambda: window.cut(image))
+                embedding = self._embedder.find(named, compute)
+            return named, embedding
+
+    def fetch_file(
+        self, task: dict[str, Any], tag: ImageTag, item_index: int | None, project: str
+    ) -> bytes:
+        """Return the file of one image of a task; arguments and errors as `embedding`."""
+        address = image_address(task, tag, item_index)
+        with step("fetch"):
+            return self._loader.fetch(address, task_id=task["id"], project=project)
+
+    def _image(self, key: EmbeddingKey, fetch: Callable[[], bytes]) -> NDArray[np.uint8]:
+        assert self._pixels is not None  # noqa: S101 - the caller zooms
+        decode = functools.partial(self._decode, name="the image")
+        image = self._pixels.find(key.image_sha256, decode)
+        if image is None:
+            data = fetch()
+            if hashlib.sha256(data).hexdigest() != key.image_sha256:
+                raise ImageError(
+                    "the image at this address is another one than a moment ago",
+                    remedy="reload the task in Label Studio, and click again",
+                    reason="The image has changed; reload the task",
+                )
+            self._pixels.put_file(key.image_sha256, data)
+            image = decode(data)
+            self._pixels.put_image(key.image_sha256, image)
+        return image
+
+    def _decode(self, data: bytes, *, name: str) -> NDArray[np.uint8]:
+        with step("decode"):
+            return shared_decoders().decode(data, name=name, max_pixels=self._max_pixels)
 
     def sent_embedding(self, data: bytes) -> tuple[EmbeddingKey, Embedding]:
         """Embed an image that belongs to no task, unless it is kept.
@@ -242,17 +304,21 @@ class TaskImages:
 
     def _embeddable(self, data: bytes, *, name: str) -> Fetched:
         key = EmbeddingKey(self._model_id, hashlib.sha256(data).hexdigest())
+        if self._pixels is not None:
+            self._pixels.put_file(key.image_sha256, data)
 
-        @step("decode")
         def decode() -> NDArray[np.uint8]:
-            return shared_decoders().decode(data, name=name, max_pixels=self._max_pixels)
+            image = self._decode(data, name=name)
+            if self._pixels is not None:
+                self._pixels.put_image(key.image_sha256, image)
+            return image
 
-        def compute() -> Embedding:
-            # Twice as many fit into memory, and masks do not differ before and after a restart.
-            with observing_steps(self._activity.metrics.observe_step):
-                return self._batches.embed(decode).in_half_precision()
+        return key, functools.partial(self._embed, decode)
 
-        return key, compute
+    def _embed(self, decode: Callable[[], NDArray[np.uint8]]) -> Embedding:
+        # Twice as many fit into memory, and masks do not differ before and after a restart.
+        with observing_steps(self._activity.metrics.observe_step):
+            return self._batches.embed(decode).in_half_precision()
 
 
 def _shortened(place: Place) -> Place:

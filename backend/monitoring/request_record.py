@@ -173,14 +173,16 @@ def collecting_steps(steps_s: StepTimes) -> Iterator[None]:
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Measure what is inside as a step, whether or not it succeeds."""
+    """Measure what is inside as a step, whether or not it succeeds; without the steps inside it."""
+    record = _current.get()
+    inside_s = 0.0 if record is None else sum(record.steps_s.values())
     started = time.perf_counter()
     try:
         yield
     finally:
-        record = _current.get()
         if record is not None:
-            record.add_step(name, time.perf_counter() - started)
+            inside_s = sum(record.steps_s.values()) - inside_s
+            record.add_step(name, max(0.0, time.perf_counter() - started - inside_s))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Tasks and prompts to predictions: the one place where the other modules meet."""
 
+import functools
 import logging
 import time
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
+from backend.embeddings.pixels import PixelCache
 from backend.embeddings.prefetch import Prefetcher
 from backend.embeddings.slow_tiers import SlowTiers
 from backend.embeddings.task_images import TaskImages
@@ -31,6 +33,7 @@ from backend.segmentation.click_logits import ClickLogits
 from backend.segmentation.last_objects import LastObjects
 from backend.segmentation.object_masks import ObjectMasks
 from backend.segmentation.sent_images import Playground
+from backend.segmentation.zoomed_clicks import ZoomChoice
 from backend.settings.settings import Settings
 from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
 
@@ -59,13 +62,19 @@ class ClickService:
     Args:
         predictor: the loaded model.
         settings: bounds, and how Label Studio is reached.
+        encode_s: seconds of an encode on this machine, for MOBILESAM_ZOOM=auto; None if unknown.
 
     Attributes:
         playground: masks for images that the page sends, from the same model and cache.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings) -> None:
+    def __init__(
+        self, predictor: Predictor, settings: Settings, *, encode_s: float | None = None
+    ) -> None:
         self._predictor = predictor
+        self._zoom = ZoomChoice.of(
+            settings.zoom, encode_s, is_on_gpu=str(predictor.device) != "cpu"
+        )
         self.activity = Activity(self.describe)
         self._connections = Connections(settings)
         batches = EncodeBatches(predictor)
@@ -84,6 +93,7 @@ class ClickService:
             self.activity,
             max_pixels=settings.max_pixels,
             max_waiting=settings.max_waiting or settings.threads - max(1, settings.threads // 8),
+            pixels=PixelCache(settings.pixels_mb * MEGABYTE) if self._zoom.is_on else None,
         )
         self._max_tasks = settings.max_tasks
         self._max_regions = settings.max_regions
@@ -95,6 +105,7 @@ class ClickService:
             predictor,
             ClickLogits(self._embedder.slow_tiers.shared_notes),
             Cleaning.from_settings(settings),
+            self._images if self._zoom.is_on else None,
         )
         self.playground = Playground(predictor.model_id, self._images, self._masks)
 
@@ -108,6 +119,9 @@ class ClickService:
         started = time.perf_counter()
         predictor = load_predictor(settings)
         embedding = predictor.embed(np.zeros((64, 64, 3), np.uint8))
+        begun = time.perf_counter()
+        predictor.embed(np.zeros((64, 64, 3), np.uint8))
+        encode_s = time.perf_counter() - begun
         two_clicks = ObjectPrompt(((32.0, 32.0), (16.0, 16.0)), (1, 1))  # all that a click may need
         predict_refined(predictor, embedding, two_clicks)
         log.info(
@@ -119,7 +133,7 @@ class ClickService:
             time.perf_counter() - started,
             predictor.runtime_reason,
         )
-        return cls(predictor, settings)
+        return cls(predictor, settings, encode_s=encode_s)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all embeddings are in the tiers; say whether that was in time."""
@@ -152,6 +166,7 @@ class ClickService:
             "runtime": self._predictor.runtime,
             "precision": self._predictor.precision,
             "runtime_reason": self._predictor.runtime_reason,
+            "zoom": asdict(self._zoom),
             "cache": {name: asdict(state) for name, state in tiers.items()},
             "waiting_for_encoder": self._embedder.waiting(),
         }
@@ -292,8 +307,15 @@ class ClickService:
         object_prompt = ObjectPrompt(
             tuple(points_xy_px), tuple(prompt.point_labels), prompt.box_xyxy_px(embedding.size_hw)
         )
+        fetch = functools.partial(
+            self._images.fetch_file, task, config.images[prompt.to_name], prompt.item_index, project
+        )
         return self._masks.segment(
-            image_key, embedding, object_prompt, runs_will_do=control.output == "brush"
+            image_key,
+            embedding,
+            object_prompt,
+            fetch=fetch,
+            runs_will_do=control.output == "brush",
         )
 
 

@@ -79,6 +79,15 @@ class Playground:
                 f"no embedding of an image {image_id!r} is kept",
                 remedy="send the image to /playground/images, and click again",
             )
-        mask, score = self._masks.segment(key, embedding, prompt, runs_will_do=True)
+        mask, score = self._masks.segment(
+            key, embedding, prompt, fetch=self._resend, runs_will_do=True
+        )
         record.masks = int(mask.any())
         return mask, score
+
+    @staticmethod
+    def _resend() -> bytes:
+        raise UnknownImageError(
+            "the pixels of the image are not kept any more",
+            remedy="send the image to /playground/images, and click again",
+        )

@@ -109,6 +109,19 @@ class Settings:
         "Memory for image embeddings, with a GPU of both the GPU and the machine; "
         "2 MB an image with the official weights",
     )
+    zoom: str = _variable(
+        "MOBILESAM_ZOOM",
+        "auto",
+        one_of("auto", "on", "off"),
+        "auto, on or off: whether small objects are segmented in a window of the image, at the "
+        "cost of an encode; auto is on where an encode takes under 400 ms",
+    )
+    pixels_mb: int = _variable(
+        "MOBILESAM_PIXELS_MB",
+        256,
+        whole_number("megabytes", 16, 1_000_000),
+        "Memory for the images in work, from which zoom cuts its windows",
+    )
     cache_dir: str | None = _variable(
         "MOBILESAM_CACHE_DIR",
         None,
