@@ -1,1 +1,1 @@
-"""A task's image from its address to pixels, and how this service asks others over HTTP."""
+"""The one HTTP stack: exchanges, connection pools, address policy, certificates, redirects."""

@@ -1,9 +1,9 @@
-"""Which network addresses an image may be fetched from.
+"""Which network addresses may be connected to: the protection from SSRF and DNS rebinding.
 
-Importers write the addresses of images, and whoever owns a name points it where they like, at this
-machine too, and from one moment to the next. So `sessions.py` asks here each time it connects: a
-name is resolved once, all that it stands for is judged, and the connection goes to one of these
-addresses. Names and odd spellings (`127.1`, `0x7f.1`, full-width digits) need no rule of their own.
+The addresses of images come from outside, and the owner of a name may point it at this machine, or
+at another address for the second look-up (DNS rebinding). So `sessions.py` asks here each time it
+connects: a name is resolved once, all its addresses are judged, and the connection goes to one of
+these. Odd spellings (`127.1`, `0x7f.1`, full-width digits) need no rule of their own.
 """
 
 import re
@@ -128,8 +128,8 @@ class NetworkPolicy:
     Args:
         hosts: of MOBILESAM_ALLOW_HOSTS.
         trusted: origin that may have any private address: the project's Label Studio's.
-        seen_at: from where the /setup request came that named it. It is then taken at its word for
-            this one address, or for this machine; None where the word is a setting's.
+        seen_at: sender of the /setup request that named the server: only this private address (or
+            loopback, if the sender was) is allowed. None if the address comes from settings.
     """
 
     hosts: tuple[AllowedHost, ...] = ()

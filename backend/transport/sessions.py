@@ -1,4 +1,4 @@
-"""Sessions of `requests` that connect only to where they may, and keep their connections."""
+"""Connection pools of `requests` that judge each address as they connect to it (SSRF)."""
 
 import functools
 import logging
@@ -28,17 +28,17 @@ from urllib3.util.connection import create_connection
 from backend.transport.certificates import ca_bundle
 
 KEPT_CONNECTIONS = 16  # per host, for the next exchange
-# A firewall or load balancer may forget a connection that is idle, and drop what comes on it then:
-# that would be waited for to the end of the timeout. They do so after four minutes or more.
+# Idle timeout. Firewalls silently drop idle connections after 4 minutes or more, and a request on
+# one would hang until its timeout.
 KEPT_FOR_S = 60.0
-KEPT_SESSIONS = 64  # one for each reach, so that none uses a connection that another one may not
+KEPT_SESSIONS = 64  # an LRU, one for each policy: none uses a connection that another may not open
 
 # Their DEBUG and WARNING lines quote whole URLs, and with them the signatures in queries.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Resolver(Protocol):
-    """Says where a connection may go. Hashable: those that are alike share their connections."""
+    """Says where a connection may go. Hashable: equal ones share a connection pool."""
 
     def __hash__(self) -> int:
         """Tell those that differ apart."""
@@ -57,9 +57,9 @@ class KeptConnectionEndedError(ConnectionError):
 
 
 class _HTTPConnection(HTTPConnection):
-    """Connects within its reach; its answer's headers come within the read timeout, together.
+    """Connects where its policy lets it; the timeout covers all headers of the answer together.
 
-    Without a reach it connects to a proxy, wherever that is.
+    Without a policy it connects to a proxy, wherever that is.
     """
 
     def __init__(self, *args: Any, reach: Resolver | None, **kwargs: Any) -> None:
@@ -178,10 +178,10 @@ def _pools(reach: Resolver | None) -> dict[str, Any]:
 
 
 class Sessions:
-    """One for each reach and for all threads, so that open connections serve who comes next.
+    """One connection pool for each policy, shared by all threads.
 
-    urllib3's pools are made for that. What is not in a `requests.Session` is switched off here:
-    cookies, and credentials from `.netrc`, which would replace an Authorization header.
+    Switched off are cookies, and credentials from `.netrc`, which would replace an Authorization
+    header. Both would send something of one project to another.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP exchange, bounded in seconds, bytes and reach; it follows nothing, remembers nobody.
+"""One HTTP exchange, bounded in seconds, bytes and addresses: no redirects, no cookies.
 
 `requests` alone bounds the wait for each piece of an answer, not the whole: a server that sends a
 byte now and then holds a thread for hours. Here one `Deadline` covers connecting, the headers and
@@ -133,9 +133,8 @@ def exchange(
         headers: sent besides the usual ones.
         body: of the request, sent as JSON.
         files: names and contents, sent as a form in place of `body`.
-        is_idempotent: whether the server may get it twice, as a GET if not given. Servers close
-            connections that were idle, now and then just when a request comes; what may be
-            repeated then goes out again.
+        is_idempotent: whether it is retried where a kept-alive connection was closed by the server
+            just as the request went out; a GET is, if not given. Nothing else is ever retried.
 
     Raises:
         TransportError: the address is not valid or not allowed, nobody answered, or not completely.

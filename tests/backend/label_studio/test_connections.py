@@ -134,3 +134,15 @@ def test_project_that_was_idle_for_long_makes_room(monkeypatch):
         assert names(connections, "1.5", "2.5") == (
             [OURS, None] if now < IDLE_S else [None, THEIRS]
         )
+
+
+def test_no_token_is_in_a_repr():
+    """A log line, or a test that fails, may print any of them."""
+    connections = Connections(Settings(label_studio_url=OURS, label_studio_api_key="hunter2"))
+    strange = Connections(Settings())
+    for each in (connections, strange):
+        each.remember("1.5", THEIRS, "hunter2")
+        each.confirm("1.5")
+        server = each.find("1.5")
+        held = (each, *vars(each).values(), server, *vars(server).values())
+        assert "hunter2" not in repr([each, held, *each._in_use.values()])

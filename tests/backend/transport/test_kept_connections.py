@@ -8,6 +8,7 @@ from ending_connections import EndsKeptConnections
 from image_sources import IMAGE, fetch, fetch_from
 
 from backend.core.errors import ImageUnreachableError
+from backend.transport import sessions
 from backend.transport.addresses import NetworkPolicy
 from backend.transport.sessions import KEPT_CONNECTIONS
 from backend.transport.transport import Deadline, TransportError, exchange
@@ -87,3 +88,8 @@ def test_new_connection_that_is_cut_is_not_tried_again(image_host):
     with pytest.raises(ImageUnreachableError, match="cut the connection"):
         fetch(f"{image_host.url}/a.jpg")
     assert page.left_unanswered == 1
+
+
+def test_idle_connection_is_given_up_before_a_firewall_drops_it():
+    """The shortest of them wait four minutes."""
+    assert 0 < sessions.KEPT_FOR_S <= 120
