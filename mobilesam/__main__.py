@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "compare",
         parents=[model, pictures],
-        help="a runtime's and precision's masks beside those of torch in float32",
+        help="compare a runtime's and precision's masks with torch in float32",
     )
     command.set_defaults(run=_compare)
     return parser

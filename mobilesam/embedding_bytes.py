@@ -33,7 +33,7 @@ def to_half(features: Tensor) -> Tensor:
 
 
 def pack_features(features: Tensor, size_hw: tuple[int, int], model_id: str) -> bytes:
-    """Turn what an embedding consists of into bytes.
+    """Serialise an embedding.
 
     Features beyond what half precision can hold stay in single precision.
     """

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 class MaskRuns(NamedTuple):
-    """A mask as runs of equal pixels, row by row: kilobytes where the mask has megabytes.
+    """Run-length encoding of a mask, row-major: kilobytes instead of megabytes.
 
     `edges` is (N + 1,) int32: the first pixel of each run, and the number of all pixels.
-    `begins_true` says whether the first run is on the object; after that they take turns.
+    `begins_true` says whether the first run is on the object; runs alternate from there.
     `size_hw` is the mask's height and width in pixels.
     """
 
@@ -19,5 +19,5 @@ class MaskRuns(NamedTuple):
     size_hw: tuple[int, int]
 
     def any(self) -> bool:
-        """Say whether a pixel is on the object."""
+        """Whether any pixel is on the object."""
         return self.begins_true or self.edges.size > 2

@@ -1,4 +1,4 @@
-"""The masks of one prompt: from the decoder's logits to pixels, no sooner than needed."""
+"""Masks of one prompt, resized to the image lazily."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,7 @@ class Masks:
 
     @cached_property
     def masks(self) -> NDArray[np.bool_]:
-        """(K, H, W) bool in pixels of the image; brought to full size when first asked for."""
+        """(K, H, W) bool in pixels of the image; upsampled on first access, then kept."""
         with torch.inference_mode():
             return to_image_masks(self.low_res, self.size_hw, self.input_size)
 
@@ -47,11 +47,11 @@ class Masks:
 
     @property
     def are_on_gpu(self) -> bool:
-        """Whether `runs` finds them there, so that the pixels need not be fetched."""
+        """Whether the logits are on a GPU: `runs` then copies only run lengths to the host."""
         return self.low_res.device.type != "cpu"
 
     def runs(self, k: int = 0) -> MaskRuns:
-        """Return the runs of one mask, found where the predictor computes."""
+        """Run-length encode mask `k` on the logits' device; on the CPU if that GPU is full."""
         if self.are_on_gpu:
             with torch.inference_mode():
                 try:
@@ -65,7 +65,7 @@ class Masks:
 
 
 def find_runs(mask: Tensor) -> MaskRuns:
-    """Find the runs of a mask (H, W) bool on its device; one small transfer brings them here."""
+    """Run-length encode a mask (H, W) bool on its device; one small copy to the host."""
     pixels = mask.flatten()
     changes = torch.nonzero(pixels[1:] != pixels[:-1])[:, 0].to(torch.int32) + 1
     found = torch.cat([pixels[:1].to(torch.int32), changes]).cpu().numpy()

@@ -1,10 +1,10 @@
-"""Masks for everything on an image: a grid of clicks, the sure answers, each object once.
+"""Automatic mask generation: a grid of clicks, confident masks, non-maximum suppression.
 
 Source: Segment Anything (arXiv 2304.02643), section B "Automatic mask generation", and its
 `automatic_mask_generator.py`: three candidates for each point of a grid, filtered by predicted IoU
-and by stability, duplicates suppressed. Different here: everything is judged at low resolution, so
-that only what is kept is brought to full size; duplicates are told by their masks' overlap and not
-by their boxes' alone; what covers nearly all of the image is its ground, and no object.
+and by stability, duplicates suppressed. Different here: masks are filtered at low resolution and
+only the remaining ones upsampled; suppression compares masks and not only boxes; a mask that covers
+nearly the whole image is background.
 """
 
 import numpy as np
@@ -40,10 +40,9 @@ def propose(
     min_score: float | None = None,
     min_stability: float | None = None,
 ) -> list[Masks]:
-    """Find the objects of an image without being told where they are.
+    """Segment all objects of an image, without a prompt.
 
-    Takes a decode for each point. Memory is at most 0.4 MB a point, and far less where few of the
-    candidates are sure.
+    Costs a decode and at most 0.4 MB for each point; less if few candidates pass the filters.
 
     Args:
         predictor: decodes.
@@ -99,7 +98,7 @@ def grid_points(points_per_side: int, size_hw: tuple[int, int]) -> NDArray[np.fl
 
 
 def stability_scores(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Say how little masks (K, h, w) depend on where their logits are cut: (K,), 1 is not at all.
+    """Stability score of masks (K, h, w): (K,), 1 if the threshold does not matter.
 
     The IoU between the masks at a threshold of 1 and of -1. The one lies inside the other, so that
     it is the ratio of their areas. An empty mask has 0.
@@ -110,17 +109,17 @@ def stability_scores(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def suppress(masks: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[int]:
-    """Choose one of each group of masks that show the same.
+    """Non-maximum suppression: keep one of each group of masks that overlap.
 
-    Greedily: the best comes first, and takes away all that overlap it by more than `MAX_MASK_IOU`
-    in boxes that overlap by `LEAST_BOX_IOU` or more.
+    Greedy: the best mask removes all whose IoU with it is above `MAX_MASK_IOU`. Boxes with an IoU
+    below `LEAST_BOX_IOU` are not compared further.
 
     Args:
         masks: (N, h, w), none of them empty.
         scores: (N,).
 
     Returns:
-        The numbers of those that stay, the best score first; of equal ones the first.
+        Indices of the kept masks, the best score first; ties keep their order.
     """
     if not len(masks):
         return []
@@ -141,7 +140,7 @@ def suppress(masks: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[int]
 
 
 def _is_object(mask: NDArray[np.bool_]) -> bool:
-    """Whether a mask (h, w) over the image is neither a speck nor all there is."""
+    """Whether a mask (h, w) is neither too small nor nearly the whole image."""
     area = int(mask.sum())
     if area < LEAST_AREA or area > LARGEST_PART * mask.size:
         return False

@@ -4,8 +4,8 @@ SAM's decoder was trained to take them beside all clicks (arXiv 2304.02643, sect
 predictor's documentation feeds them back. So a mask grows or shrinks about the new click, where
 all clicks at once may give another mask altogether.
 
-A mask remains a function of image and prompt: the mask before the last click is that of the
-prompt's own beginning, and what is not remembered of the beginnings is decoded again.
+A mask stays a pure function of image and prompt: the logits before a click are those of the
+prompt without it, cached or decoded again.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ class ObjectPrompt:
 
 
 class LogitsMemory(Protocol):
-    """Where the logits of an image's masks are remembered for the next click; may forget any."""
+    """Cache of the logits of one image's masks, for the next click; may evict any entry."""
 
     def get(self, prompt: ObjectPrompt) -> Logits | None:
         """Return the (1, 256, 256) of a prompt, or None."""
@@ -67,9 +67,9 @@ class LogitsMemory(Protocol):
 
 
 def rounded_logits(masks: Masks) -> Logits:
-    """Return logits as they are fed back: rounded whether or not they come out of a memory.
+    """Round logits to float16, as the cache stores them.
 
-    So the next mask does not depend on what was remembered.
+    Always, so that a cache hit and a miss give the same next mask.
     """
     limit = np.finfo(np.float16).max
     return masks.logits.clip(-limit, limit).astype(np.float16)
@@ -87,7 +87,7 @@ def predict_refined(
         predictor: decodes; once if `memory` has the mask before the last click.
         embedding: of this predictor's `embed`.
         prompt: one object.
-        memory: of this image and these weights; without it, every beginning is decoded.
+        memory: cache for this image and these weights; without it, every earlier click is decoded.
 
     Raises:
         PromptError: no prompt at all, or one with wrong numbers.

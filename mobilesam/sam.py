@@ -82,7 +82,7 @@ class Result(Sequence["Result"]):
 
 
 class SAM:
-    """A predictor in the form that the publication shows; see `Predictor` for the arguments."""
+    """`Predictor` behind the published interface; see there for the arguments."""
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class SAM:
         masks = np.zeros((len(found), *image.shape[:2]), np.bool_)
         scores = np.zeros(len(found), np.float32)
         for k, one in enumerate(found):
-            masks[k], scores[k] = one.best().masks[0], one.scores[0]  # a copy that is let go
+            masks[k], scores[k] = one.best().masks[0], one.scores[0]  # copied, so that it is freed
         return Result(image, masks, scores)
 
     def _predict_image(self, source: Source, prompts: list[_Arrays], zoom: Zoom) -> Result:

@@ -1,4 +1,4 @@
-"""Pillow's bilinear filter on large images: the same pixels, sooner, and in less memory.
+"""Pillow's bilinear filter on large images: same pixels, multithreaded, less memory.
 
 Pillow copies an image to four bytes a pixel, filters all its rows in one thread, then the columns
 of what came out. Here the rows are copied and filtered in bands, in several threads.

@@ -74,8 +74,8 @@ class MaskDecoder(nn.Module):
     def _upscaled(self, image: Tensor) -> Tensor:
         """Bring each cell of image (B, M, C) to 4 x 4 pixels, (B, M, 4, 4, C / 8).
 
-        What `upscaling` says, without bringing any picture into rows and columns: its transposed
-        convolutions do not overlap, so that each is one matrix for all cells.
+        The same as `upscaling`, channels last: its transposed convolutions have stride = kernel, so
+        each is one matrix product over all cells.
         """
         first, second = (cast("nn.ConvTranspose2d", self.upscaling[index]) for index in (0, 3))
         norm = cast("LayerNorm2d", self.upscaling[1])

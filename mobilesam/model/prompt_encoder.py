@@ -12,7 +12,7 @@ from mobilesam.model.layers import LayerNorm2d
 
 # What a token stands for; the order of the checkpoint's point embeddings.
 NEGATIVE, POSITIVE, BOX_TOP_LEFT, BOX_BOTTOM_RIGHT = 0, 1, 2, 3
-PADDING = -1  # a token that stands for nothing; SAM adds one wherever there is no box
+PADDING = -1  # SAM's "not a point"; it adds one to every prompt without a box
 
 
 class PromptEncoder(nn.Module):

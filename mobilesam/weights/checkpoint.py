@@ -62,7 +62,7 @@ _REMEDY = (
 
 
 def find_checkpoint(name: str | Path) -> Path:
-    """Return the file that a user's word for weights means.
+    """Resolve the name of weights to their file.
 
     Args:
         name: "demo", "official", or a path. "mobile_sam.pt" that is not in the current folder means
@@ -91,16 +91,16 @@ class WeightsId(NamedTuple):
 
     @property
     def model_id(self) -> str:
-        """What embeddings and predictions of these weights are filed under."""
+        """Cache key and model version: name and the start of the SHA-256."""
         return f"mobilesam-{self.name}-weights-{self.sha256[:8]}"
 
     def is_in(self, model_id: str) -> bool:
-        """Whether a model id is of these weights, whatever their file was called there."""
+        """Whether a model id has this SHA-256, under any file name."""
         return model_id.endswith(f"-{self.sha256[:8]}")
 
 
 def identify_weights(path: Path) -> WeightsId:
-    """Read which weights a file holds, without loading them."""
+    """Hash a weights file, without loading it."""
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if path == BUNDLED_DEMO:
@@ -226,7 +226,7 @@ def _read(path: Path) -> Mapping[object, object]:
 
 
 def _describe(path: Path) -> str:
-    """Say what a file that torch cannot read seems to be."""
+    """Guess from its first bytes what a file is that torch cannot read."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(256)
