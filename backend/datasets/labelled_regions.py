@@ -166,7 +166,7 @@ def _region(
         raise RegionError(f"{name} has no value", remedy=REMEDY)
     try:
         read = msgspec.convert(result, _Result)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise RegionError(f"{name}: {error}", remedy=REMEDY) from error
     value: Mapping[str, Any] = read.value
     if shape == "vector":
@@ -184,7 +184,7 @@ def _region(
     coco = read.meta.get("coco") if isinstance(read.meta, dict) else None
     try:
         texts = [text for group in labels for text in msgspec.convert(group or [], list[str])]
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise RegionError(f"{name}: its labels: {error}", remedy=REMEDY) from error
     return LabelledRegion(
         id=region_id,
@@ -210,7 +210,7 @@ def _closed_vector(name: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A vector's outline, if it has one, as a polygon holds it."""
     try:
         vertices = msgspec.convert(value.get("vertices"), list[_Vertex])
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise RegionError(f"{name}: its vertices: {error}", remedy=REMEDY) from error
     if value.get("closed") is not True or any(vertex.isBezier for vertex in vertices):
         raise RegionError(

@@ -55,7 +55,7 @@ class LabelledTask:
                 read = _TASK.decode(task) if task else None
             else:
                 read = msgspec.convert(task, _Task)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise _no_task(task, number, str(error)) from error
         if read is None:
             raise _no_task(task, number, "it is nested too deep")
@@ -226,7 +226,7 @@ def _is_record(item: bytes) -> bool:
     """Whether an item is one of JSON_MIN, which has the data and the controls side by side."""
     try:
         record = _RECORD.decode(item)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return "data" not in record or (
         "annotation_id" in record and not isinstance(record["data"], dict)

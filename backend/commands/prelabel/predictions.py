@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -14,6 +14,7 @@ from backend.core.text import on_one_line
 from backend.core.units import MEGABYTE
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.label_studio.client import LabelStudio
+from backend.label_studio.project_tasks import EVERYTHING, tasks_after
 
 # With each call Label Studio counts the whole project again: fifty in one take hardly longer than
 # one. But what is not written yet is made again where the command was stopped.
@@ -24,11 +25,16 @@ SECONDS_AT_MOST = 10.0
 
 @dataclass(frozen=True)
 class Unwritten:
-    """A prediction that Label Studio did not take; `tasks` names its task, or those around it."""
+    """A prediction that Label Studio did not take, with so many masks."""
 
-    tasks: str
-    count: int
+    task_id: int
+    masks: int
     why: str
+
+
+class _Waiting(NamedTuple):
+    content: dict[str, Any]
+    masks: int
 
 
 class PredictionWriter:
@@ -42,9 +48,10 @@ class PredictionWriter:
 
     def __init__(self, server: LabelStudio, project_id: int, version: str) -> None:
         self._server = server
+        self._project_id = project_id
         self._path = f"/api/projects/{project_id}/import/predictions"
         self._version = version
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[_Waiting] = []
         self._bytes = 0
         self._written_at = time.monotonic()
 
@@ -53,7 +60,9 @@ class PredictionWriter:
         return sorted(
             prediction["id"]
             for prediction in task.predictions
-            if isinstance(prediction, dict) and prediction.get("model_version") == self._version
+            if isinstance(prediction, dict)
+            and prediction.get("model_version") == self._version
+            and isinstance(prediction.get("id"), int)
         )
 
     def keep_newest(self, earlier: list[int]) -> None:
@@ -89,9 +98,9 @@ class PredictionWriter:
             try:
                 self._server.patch_json(f"/api/predictions/{earlier[-1]}/", content)
             except LabelStudioRefusalError as error:
-                return [_unwritten(task_id, error)]
+                return [_unwritten(task_id, len(result.scores), error)]
         elif result.results:
-            self._waiting.append(content)
+            self._waiting.append(_Waiting(content, len(result.scores)))
             self._bytes += result.bytes
         is_due = time.monotonic() - self._written_at > SECONDS_AT_MOST
         if len(self._waiting) >= TASKS_AT_ONCE or self._bytes >= BYTES_AT_ONCE or is_due:
@@ -109,27 +118,34 @@ class PredictionWriter:
         for prediction_id in prediction_ids:
             self._server.delete(f"/api/predictions/{prediction_id}/")
 
-    def _import(self, predictions: list[dict[str, Any]]) -> Iterator[Unwritten]:
+    def _import(self, waiting: list[_Waiting]) -> Iterator[Unwritten]:
+        contents = [one.content for one in waiting]
         try:
-            created = self._server.post_json(self._path, predictions, _Created).created
+            created = self._server.post_json(self._path, contents, _Created).created
         except LabelStudioRefusalError as error:
-            if len(predictions) == 1:
-                yield _unwritten(predictions[0]["task"], error)
+            if len(waiting) == 1:
+                yield _unwritten(contents[0]["task"], waiting[0].masks, error)
                 return
-            for one in predictions:  # a single wrong one, such as of a deleted task, stops them all
+            for one in waiting:  # a single wrong one, such as of a deleted task, stops them all
                 yield from self._import([one])
             return
-        missing = len(predictions) - created
-        if missing:
-            tasks = f"{predictions[0]['task']}"
-            if len(predictions) > 1:
-                tasks += f" to {predictions[-1]['task']}"
-            yield Unwritten(
-                tasks,
-                missing,
-                f"Label Studio took {created} of {len(predictions)} predictions without an error; "
-                "its log says what it has against the others",
-            )
+        if created == len(waiting):
+            return
+        for one in waiting:  # it says how many it took, and not which
+            task_id = one.content["task"]
+            if not created or not self._is_there(task_id):
+                yield Unwritten(
+                    task_id,
+                    one.masks,
+                    "Label Studio did not take its prediction, without an error; its log says "
+                    "what it has against it",
+                )
+
+    def _is_there(self, task_id: int) -> bool:
+        """Whether a task has a prediction of this version."""
+        page = tasks_after(self._server, self._project_id, task_id - 1, count=1, fields=EVERYTHING)
+        tasks = [LabelledTask.from_json(task) for task in page if task.get("id") == task_id]
+        return any(self.earlier(task) for task in tasks)
 
 
 def shown_version(server: LabelStudio, project_id: int) -> str:
@@ -153,5 +169,5 @@ class _Shown(Struct):
     model_version: str | None = None
 
 
-def _unwritten(task_id: int, error: LabelStudioRefusalError) -> Unwritten:
-    return Unwritten(str(task_id), 1, f"{on_one_line(error.message)}; was the task deleted?")
+def _unwritten(task_id: int, masks: int, error: LabelStudioRefusalError) -> Unwritten:
+    return Unwritten(task_id, masks, f"{on_one_line(error.message)}; was the task deleted?")

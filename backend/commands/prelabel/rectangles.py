@@ -69,11 +69,13 @@ def _of_result(results: Any) -> list[LabelledRegion | RegionError]:
     if not isinstance(results, list):
         return []
     objects = [result for result in results if isinstance(result, dict)]
-    ids = {result.get("id") for result in objects if _is_rectangle(result)}
+    # As text: whatever stands there can be compared.
+    ids = {str(result.get("id")) for result in objects if _is_rectangle(result)}
     parts = [
         result
         for result in objects
-        if _is_rectangle(result) or (result.get("type") == "labels" and result.get("id") in ids)
+        if _is_rectangle(result)
+        or (result.get("type") == "labels" and str(result.get("id")) in ids)
     ]
     return list(read_regions(parts))
 

@@ -1,7 +1,7 @@
 """A prelabeling from beginning to end: tasks in, masks made by several threads, predictions out."""
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
@@ -19,7 +19,7 @@ from backend.commands.prelabel.predictions import (
     shown_version,
 )
 from backend.commands.prelabel.rectangles import Source, rectangle_prompts
-from backend.commands.prelabel.task_masks import TaskMasks, TaskResult
+from backend.commands.prelabel.task_masks import TaskMasks, TaskResult, pages_of
 from backend.commands.prelabel.versions import prelabel_version
 from backend.core.errors import BackendError, DatasetError, LabelingConfigError
 from backend.core.text import on_one_line
@@ -176,6 +176,7 @@ class _Run:
         self._fields = ImageFields(config)
         self._writer = PredictionWriter(server, options.project_id, version)
         self._report = PrelabelReport(version=version)
+        self._unknown: Counter[tuple[str, ...]] = Counter()
 
     def run(self, tasks: ProjectTasks) -> PrelabelReport:
         # Daemon threads, and not a pool of the library's: Ctrl-C would wait for slow hosts.
@@ -200,6 +201,11 @@ class _Run:
                 raise
             finally:
                 self._tell_unwritten(self._writer.flush(), bar)
+        self._report.notes += [
+            f"no control for masks takes the label {', '.join(map(repr, labels)) or '(none)'} of "
+            f"{count} boxes: give --label with one that it takes"
+            for labels, count in self._unknown.items()
+        ]
         return self._report
 
     def _begin(self, task: LabelledTask, threads: Workers, bar: Any) -> _Job:
@@ -208,7 +214,7 @@ class _Run:
         images = sum(len(value) if isinstance(value, list) else 1 for value in pages)
         bar.total += images - len(pages)
         earlier = self._writer.earlier(task)
-        if earlier and not self._options.redo:
+        if earlier and not self._options.redo and self._is_whole(task, earlier[-1]):
             self._writer.keep_newest(earlier)
             self._report.there += 1
             return _Job(task, earlier, images, None)
@@ -225,6 +231,32 @@ class _Run:
             return _Job(task, earlier, images, None)
         making = threads.call(Urgency.BATCH, self._masks.from_prompts, task, prompts)
         return _Job(task, earlier, images, making)
+
+    def _is_whole(self, task: LabelledTask, prediction_id: int) -> bool:
+        """Whether a prediction has masks on every image of a task that has something to mask.
+
+        Where one of several images could not be fetched, the others' masks were written.
+        """
+        if self._options.everything:
+            masked = {control.to_name for control in self._config.mask_controls}
+            wanted = {
+                (name, page)
+                for name, tag in self._config.images.items()
+                if name in masked
+                for page in pages_of(find_value(task.data, tag.data_key))
+            }
+        else:
+            wanted = {(one.to_name, one.item_index) for one in self._prompts(task, [])}
+        if len(wanted) < 2:
+            return True
+        newest = next(one for one in task.predictions if one.get("id") == prediction_id)
+        results = newest.get("result")
+        found = {
+            (result.get("to_name"), result.get("item_index"))
+            for result in (results if isinstance(results, list) else ())
+            if isinstance(result, dict)
+        }
+        return wanted <= found
 
     def _prompts(self, task: LabelledTask, faults: list[str]) -> Iterator[Prompt]:
         """Yield what a task's masks are made of; `faults` takes what cannot be used."""
@@ -252,8 +284,10 @@ class _Run:
             result = job.making.result()
             for fault in result.faults:
                 self._tell(job.task.id, fault, bar)
+            for labels, faults in result.unknown.items():
+                self._tell_unknown(job.task.id, labels, faults, bar)
             self._report.unsure += result.unsure
-            if result.results or not result.faults:
+            if result.results or not (result.faults or result.unknown):
                 self._report.tasks += bool(result.results)
                 self._report.masks += len(result.scores)
                 unwritten = self._writer.write(job.task.id, result, job.earlier)
@@ -267,10 +301,21 @@ class _Run:
 
     def _tell_unwritten(self, unwritten: list[Unwritten], bar: Any) -> None:
         for one in unwritten:
-            self._report.tasks -= one.count
-            self._tell(one.tasks, one.why, bar, count=one.count)
+            self._report.tasks -= 1
+            self._report.masks -= one.masks
+            self._tell(one.task_id, one.why, bar)
 
-    def _tell(self, task: int | str | None, fault: str, bar: Any, *, count: int = 1) -> None:
+    def _tell_unknown(
+        self, task_id: int, labels: tuple[str, ...], faults: list[str], bar: Any
+    ) -> None:
+        """Tell the first box with labels that no control takes, and count the others."""
+        if labels in self._unknown:
+            self._report.failed += len(faults)
+        else:
+            self._tell(task_id, faults[0], bar, count=len(faults))
+        self._unknown[labels] += len(faults)
+
+    def _tell(self, task: int | None, fault: str, bar: Any, *, count: int = 1) -> None:
         if self._report.failed < FAULTS_SHOWN:
             name = "" if task is None else f"task {task}: "
             bar.write(name + on_one_line(fault), file=sys.stderr)

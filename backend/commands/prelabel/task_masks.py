@@ -28,13 +28,15 @@ SHAPE_TOLERANCE = 0.02  # of an image's width / height; its rounding to pixels c
 class TaskResult:
     """What became of a task: `results` of its prediction, the scores of its masks, and faults.
 
-    `unsure` counts masks that were left out for their score.
+    `unsure` counts masks that were left out for their score; `unknown` has, by their labels, the
+    faults of prompts whose labels no control for masks takes.
     """
 
     results: list[dict[str, Any]] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     unsure: int = 0
     faults: list[str] = field(default_factory=list)
+    unknown: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     bytes: int = 0
 
 
@@ -89,7 +91,8 @@ class TaskMasks:
             try:
                 labelled, control = self.control(prompt)
             except LabelingConfigError as error:
-                result.faults.append(f"{_name(prompt)}: {error}")
+                fault = f"{_name(prompt)}: {error}"
+                result.unknown.setdefault(prompt.labels, []).append(fault)
             else:
                 place = prompt.to_name, prompt.item_index
                 by_image.setdefault(place, []).append((labelled, control))
@@ -113,8 +116,7 @@ class TaskMasks:
             if not any(control.to_name == name for control in self._config.mask_controls):
                 continue
             value = find_value(task.data, tag.data_key)
-            pages = range(len(value)) if isinstance(value, list) else [None]
-            for page in pages:
+            for page in pages_of(value):
                 try:
                     self._add_proposals(result, self._embedding(task, name, page), name, page)
                 except BackendError as error:
@@ -230,6 +232,11 @@ def mask_config(config: LabelingConfig, output: str, label: str | None) -> Label
             remedy="give one of these labels with --label, or add it to the control",
         )
     return replace(config, mask_controls=controls)
+
+
+def pages_of(value: object) -> Sequence[int | None]:
+    """The pages of what a task's data holds for an image; one without a number if no list."""
+    return range(len(value)) if isinstance(value, list) else [None]
 
 
 def as_imported(regions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

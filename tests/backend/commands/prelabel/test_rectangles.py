@@ -1,10 +1,15 @@
+import copy
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backend.commands.prelabel.rectangles import Source, rectangle_prompts
-from backend.core.errors import RegionError
+from backend.core.errors import DatasetError, PromptError, RegionError
 from backend.datasets.labelled_tasks import LabelledTask
 from backend.label_studio.projects import LABELING_CONFIG
 from backend.labeling.parse_config import parse_labeling_config
+from backend.labeling.prompts import Prompt
 
 SIZE_HW = (200, 400)
 CONFIG = parse_labeling_config(LABELING_CONFIG)
@@ -131,3 +136,62 @@ def test_rectangle_that_cannot_be_read_is_told_and_the_others_are_read(damaged, 
 @pytest.mark.parametrize("result", [None, "text", [7], [{"type": "choices"}]], ids=repr)
 def test_results_without_rectangles_give_none(result):
     assert read([{"id": 1, "result": result}]) == []
+
+
+ODD = [
+    *(None, True, 0, -1, 1e308, -1e308, 10**400, float("nan"), float("inf"), "", "x", "\ud800"),
+    *([], {}, [[]], [None], {"a": 1}, 1.5, 1e-300, "rectangle", "labels", [["a"]]),
+]
+WHOLE = {
+    "id": 1,
+    "data": {"image": "a.jpg"},
+    "annotations": [
+        annotation(
+            {**rectangle(), "type": "rectangle"},
+            {"id": "r10", "type": "labels", "value": {"labels": ["Object"]}},
+            rectangle(20),
+        )
+    ],
+    "predictions": [prediction(rectangle(30), score=0.5)],
+}
+
+
+def places(value, path=()):
+    yield from [path] if path else []
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(places(WHOLE))), st.sampled_from(ODD)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from(Source),
+)
+def test_whatever_stands_in_a_task_gives_prompts_and_named_errors(changes, source):
+    task = copy.deepcopy(WHOLE)
+    for path, value in changes:
+        place = task
+        try:
+            for key in path[:-1]:
+                place = place[key]
+            place[path[-1]] = value
+        except (KeyError, IndexError, TypeError):  # another change took that place away
+            continue
+    try:
+        found = list(rectangle_prompts(LabelledTask.from_json(task), source, CONFIG))
+    except DatasetError:
+        return
+    for one in found:
+        assert isinstance(one, Prompt | RegionError)
+        if isinstance(one, Prompt):
+            try:
+                box = one.box_xyxy_px(SIZE_HW)
+            except PromptError:
+                continue
+            assert 0 <= box[0] < box[2] <= SIZE_HW[1]
+            assert 0 <= box[1] < box[3] <= SIZE_HW[0]

@@ -289,7 +289,55 @@ def test_prediction_that_label_studio_drops_unsaid_is_counted(
     monkeypatch.setattr("backend.commands.prelabel.task_masks.as_imported", lambda regions: regions)
     label_studio.labeling_config = CONFIG_SHARED.format(tag="Brush")
     assert numbers(prelabel(settings, predictor))[::3] == (0, 7)
-    assert "took 0 of 7 predictions" in capsys.readouterr().err
+    assert "task 101: Label Studio did not take its prediction" in capsys.readouterr().err
+
+
+def test_masks_that_label_studio_refused_are_not_counted_and_their_tasks_named(
+    settings, label_studio, predictor, capsys, monkeypatch
+):
+    take = label_studio._import_predictions
+
+    def drop_one(predictions):
+        kept = [one for one in predictions if one["task"] != 103]
+        status, headers, _ = take(kept)
+        return status, headers, json.dumps({"created": len(kept)}).encode()
+
+    monkeypatch.setattr(label_studio, "_import_predictions", drop_one)
+    assert numbers(prelabel(settings, predictor)) == (6, 12, 0, 1)
+    shown = capsys.readouterr().err
+    assert "task 103: Label Studio did not take its prediction" in shown
+    assert "task 104:" not in shown
+
+
+def test_label_that_many_boxes_have_is_told_once_with_the_remedy(
+    settings, label_studio, predictor, capsys
+):
+    for task_id in label_studio.tasks:
+        boxes = [rectangle(x_pct=x, label="Zebra") for x in (0, 30, 60)]
+        label_studio.annotations[task_id] = [annotation(*boxes)]
+    report = prelabel(settings, predictor)
+    assert numbers(report) == (0, 0, 0, 21)
+    assert capsys.readouterr().err.count("'Zebra' is unknown") == 1
+    [note] = report.notes
+    assert "'Zebra' of 21 boxes: give --label" in note
+
+
+def test_task_whose_second_page_failed_is_made_whole_next_time(settings, label_studio, predictor):
+    label_studio.labeling_config = label_studio.labeling_config.replace(
+        'value="$image"', 'valueList="$image"'
+    )
+    uris = ["/data/upload/7/101.png", "/data/upload/7/102.png"]
+    label_studio.tasks = {101: {"image": uris}}
+    label_studio.annotations[101] = [
+        annotation({**rectangle(), "item_index": 0}, {**rectangle(x_pct=50), "item_index": 1})
+    ]
+    page = label_studio.pages.pop(uris[1])
+    assert numbers(prelabel(settings, predictor)) == (1, 1, 0, 1)
+    label_studio.pages[uris[1]] = page
+    assert numbers(prelabel(settings, predictor)) == (1, 2, 0, 0)
+    regions = only_predictions(label_studio)[101]["result"]
+    assert {region["item_index"] for region in regions} == {0, 1}
+    assert numbers(prelabel(settings, predictor)) == (0, 0, 1, 0)
 
 
 @pytest.mark.parametrize("tag", ["Brush", "Bitmask", "Polygon"])
