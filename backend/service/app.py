@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from backend.core.errors import RequestError, RequestTooLargeError, UnauthorizedError
@@ -22,6 +22,7 @@ from backend.service.json_answers import FastJson, answer_errors, record_request
 from backend.service.page.playground_routes import playground_blueprint
 from backend.service.page.routes import page_blueprint
 from backend.service.request_body import BodyRequest, without_run_lengths
+from backend.service.request_json import read_fields
 from backend.settings.settings import Settings
 
 # Of what is remembered of a project, or stands in keys.
@@ -123,7 +124,6 @@ def _add_monitoring(app: Flask, activity: Activity) -> None:
 
 
 def _json_object() -> dict[str, Any]:
-    body: Any = None
     content = b""
     try:
         content = request.get_data(cache=False)
@@ -137,15 +137,14 @@ def _json_object() -> dict[str, Any]:
             remedy="send less at once, or raise MOBILESAM_MAX_REQUEST_MB",
             reason=f"Request too large: more than {length // MEGABYTE} MB",
         )
-    with suppress(ValueError):  # whatever the Content-Type says
-        body = current_app.json.loads(without_run_lengths(content))
-    if not isinstance(body, dict):
+    try:
+        return read_fields(without_run_lengths(content))  # whatever the Content-Type says
+    except ValueError:
         raise RequestError(
             "the request's body is not a JSON object",
             remedy="send what Label Studio sends to an ML backend",
             reason="Body is not a JSON object",
-        )
-    return body
+        ) from None
 
 
 def _optional_text(body: dict[str, Any], name: str) -> str | None:

