@@ -18,6 +18,7 @@ from backend.label_studio.setup_sender import setup_sender
 from backend.monitoring.activity import Activity
 from backend.monitoring.metrics import CONTENT_TYPE
 from backend.segmentation.click_service import ClickService
+from backend.service.cross_site import cross_site_check
 from backend.service.json_answers import FastJson, answer_errors, record_requests
 from backend.service.page.playground_routes import playground_blueprint
 from backend.service.page.routes import page_blueprint
@@ -54,6 +55,8 @@ def create_app(
     app.register_blueprint(page_blueprint(click_service, settings))
     app.register_blueprint(playground_blueprint(click_service, settings))
     _add_monitoring(app, click_service.activity)
+    asks_password = settings.basic_auth_user is not None
+    app.before_request(cross_site_check(settings.trusted_hosts, asks_password=asks_password))
     if settings.basic_auth_user is not None and settings.basic_auth_pass is not None:
         app.before_request(_authentication(settings.basic_auth_user, settings.basic_auth_pass))
     answer_errors(app)

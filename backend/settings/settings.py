@@ -9,6 +9,7 @@ from backend.core.errors import SettingsError
 from backend.core.outputs import OUTPUTS
 from backend.settings.values import (
     folder,
+    host_names,
     ip_address,
     number,
     one_of,
@@ -71,6 +72,14 @@ class Settings:
         "127.0.0.1 is for programs on this machine only",
     )
     port: int = _variable("PORT", 9090, whole_number("ports", 1, 65535), "Port to listen on")
+    trusted_hosts: tuple[str, ...] = _variable(
+        "MOBILESAM_TRUSTED_HOSTS",
+        (),
+        host_names,
+        "Names, separated by commas, by which browsers may use the page without https, besides "
+        "addresses, names without a dot, .local, .lan and .internal; any other could be a hostile "
+        "site's that leads here. Not needed with https or a password",
+    )
     threads: int = _variable(
         "THREADS",
         64,

@@ -4,6 +4,7 @@ Each of these raises ValueError with the words that go on after `NAME='text'`.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,6 +71,14 @@ def switch(value: str) -> bool:
     if value.lower() not in SWITCHES:
         raise ValueError("is not true or false")
     return SWITCHES[value.lower()]
+
+
+def host_names(value: str) -> tuple[str, ...]:
+    """Read names of hosts, without ports, separated by commas."""
+    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+    if not all(re.fullmatch(r"[a-z0-9_.-]+", name) for name in names):
+        raise ValueError("is not a list of names such as sam.example.com,labels.example.com")
+    return names
 
 
 def one_of(*names: str) -> Callable[[str], str]:

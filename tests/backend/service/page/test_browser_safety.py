@@ -37,11 +37,6 @@ def test_posts_of_other_sites_are_refused(client, predictor, address, headers, p
         assert predictor.embedded == []
 
 
-def test_label_studios_own_posts_pass_wherever_they_come_from(client):
-    response = client.post("/setup", json={}, headers={"Sec-Fetch-Site": "cross-site"})
-    assert response.status_code == 400
-
-
 def test_no_other_site_is_told_that_it_may_ask(client):
     asked = {
         "Origin": "http://evil.example",
