@@ -12,9 +12,11 @@ from mobilesam.errors import MobileSamError
 from mobilesam.evaluation.clicks_to_iou import click_objects, print_table
 from mobilesam.evaluation.mean_iou import Example, coco_examples, compare, evaluate, held_out_scenes
 from mobilesam.evaluation.proposal_recall import evaluate_proposals
+from mobilesam.evaluation.report_command import add_report_arguments, report, wants_report
 from mobilesam.predictor import Predictor
 from mobilesam.proposals import POINTS_PER_SIDE
 from mobilesam.sam import SAM
+from mobilesam.training.command import add_arguments as add_training_arguments
 from mobilesam.weights.download import download
 
 
@@ -81,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         default=POINTS_PER_SIDE,
         help=f"of the grid of --everything (default: {POINTS_PER_SIDE})",
     )
+    add_report_arguments(command)
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser(
+        "train", help="fine-tune weights on a COCO file: weights, card and curve; resumable"
+    )
+    add_training_arguments(command)
 
     command = commands.add_parser(
         "clicks",
@@ -128,6 +136,9 @@ def _download(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     predictor = _predictor(options)
+    if wants_report(options):
+        report(options, predictor)
+        return
     examples = _examples(options)
     scores = (
         evaluate_proposals(predictor, examples, points_per_side=options.points_per_side)

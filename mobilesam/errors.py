@@ -7,6 +7,7 @@
     ├── RuntimeChoiceError   a runtime or precision that is not there
     ├── EmbeddingBytesError   stored bytes that are no embedding
     ├── PromptError       points, boxes or logits that are no prompt (also a ValueError)
+    ├── TrainingError   data that nothing can be learnt from, or a run that cannot go on
     └── ImageError        an array or file that is no image (also a ValueError)
 
 Every message says what came, what was expected, and what to do.
@@ -35,6 +36,10 @@ class EmbeddingBytesError(MobileSamError):
 
 class RuntimeChoiceError(MobileSamError):
     """No runtime or precision has that name, or it cannot be used on this machine."""
+
+
+class TrainingError(MobileSamError):
+    """There is too little to learn from, or the run's folder belongs to another run."""
 
 
 class PromptError(MobileSamError, ValueError):

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
@@ -18,6 +19,13 @@ def central_point(mask: Mask) -> Point:
     """Return the pixel (x, y) of a mask (H, W) that lies deepest inside, where people click."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     row, column = np.unravel_index(np.argmax(depth), mask.shape)
+    return float(column), float(row)
+
+
+def random_point(rng: Generator, mask: Mask) -> Point:
+    """Return any pixel (x, y) of a mask (H, W) that is not empty."""
+    flat = np.flatnonzero(mask)
+    row, column = np.unravel_index(flat[rng.integers(len(flat))], mask.shape)
     return float(column), float(row)
 
 

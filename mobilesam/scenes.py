@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
+FIRST_HELD_OUT_SEED = 10_000_000  # of scenes that no training sees
 SIDE = 256  # sizes below are for scenes whose short side has this many pixels
 SUBPIXEL_BITS = 4  # of cv2's fixed-point polygon corners
 LEAST_VISIBLE = 0.4  # of an object; what is covered more is drawn but no object to find

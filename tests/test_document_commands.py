@@ -32,8 +32,8 @@ RUN = {
     r"FUZZ_EXAMPLES=\d+ python -m pytest -s tests/fuzz": "tests/fuzz/test_schema_fuzz.py::test_",
     r"python -m benchmarks.soak.*": "tests/benchmarks/test_soak.py::test_short_soak",
     r"python -m mobilesam compare .+": MODEL + "compare_prints_the_runtime",
-    r"python -m mobilesam.training.train_demo": "tests/mobilesam/training/test_train_demo.py"
-    "::test_",
+    r"python -m mobilesam train .+": "tests/mobilesam/training/test_train_command.py"
+    "::test_train_writes_weights",
     r"python -m benchmarks.bench_service.*": "tests/backend/service/test_service.py"
     "::test_benchmark_of_the_service_runs",
     r"python -m benchmarks.bench_memory.*": BENCH + "memory.py::test_",

@@ -1,31 +1,30 @@
 """How good masks are: mean IoU against known masks, for the prompts that annotators give.
 
-On held-out generated scenes (seeds that `train_demo` never paints), or on a COCO file.
+On held-out generated scenes (seeds that no training paints), or on a COCO file.
 """
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pycocotools import mask as coco_masks
 
-from mobilesam.errors import ImageError
-from mobilesam.mask_geometry import bounding_box, central_point, intersection_over_union
+from mobilesam.coco_instances import read_instances
+from mobilesam.mask_geometry import (
+    bounding_box,
+    central_point,
+    intersection_over_union,
+    random_point,
+)
 from mobilesam.masks import Masks
 from mobilesam.predictor import Embedding, Predictor
 from mobilesam.refining import ObjectPrompt, predict_refined
 from mobilesam.sam import load_image
-from mobilesam.scenes import generate_scene
-from mobilesam.training.prompt_sampling import random_point
-from mobilesam.training.scene_pool import FIRST_HELD_OUT_SEED
+from mobilesam.scenes import FIRST_HELD_OUT_SEED, generate_scene
 
-Segmentation = list[list[float]] | dict[str, Any]  # polygons, or RLE
 Example = tuple[NDArray[np.uint8], NDArray[np.bool_]]  # image (H, W, 3), masks (N, H, W)
 
 EDGE_PX = 2  # a click "inside an object" is at least this far from its outline
@@ -83,27 +82,11 @@ def coco_examples(instances: Path, images: Path) -> Iterator[Example]:
     Raises:
         ImageError: the file is no such file, or an image is missing.
     """
-    for file_name, size_hw, segmentations in _read_instances(instances):
-        masks = [_coco_mask(segmentation, *size_hw) for segmentation in segmentations]
+    for image in read_instances(instances, images):
+        masks = [image.mask(index) for index in range(len(image.segmentations))]
         large = [mask for mask in masks if mask.sum() >= LEAST_COCO_AREA_PX]
         if large:
-            yield load_image(images / file_name), np.stack(large)
-
-
-def _read_instances(path: Path) -> list[tuple[str, tuple[int, int], list[Segmentation]]]:
-    """Return file name, height and width, and the segmentations of each image."""
-    try:
-        content = json.loads(path.read_text())
-        found: dict[int, list[Segmentation]] = {image["id"]: [] for image in content["images"]}
-        for annotation in content["annotations"]:
-            if not annotation.get("iscrowd"):
-                found[annotation["image_id"]].append(annotation["segmentation"])
-        return [
-            (image["file_name"], (image["height"], image["width"]), found[image["id"]])
-            for image in content["images"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImageError(f"{path} is no COCO instances file: {error!r}") from error
+            yield load_image(image.path), np.stack(large)
 
 
 def evaluate(predictor: Predictor, examples: Iterable[Example]) -> Scores:
@@ -184,16 +167,6 @@ def _ellipse(box: NDArray[np.float64], size_hw: tuple[int, ...]) -> NDArray[np.b
     center, radius = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
     inside = ((x - center[0]) / radius[0]) ** 2 + ((y - center[1]) / radius[1]) ** 2 <= 1
     return np.asarray(inside)
-
-
-def _coco_mask(segmentation: Segmentation, height: int, width: int) -> NDArray[np.bool_]:
-    if isinstance(segmentation, list):
-        rle = coco_masks.merge(coco_masks.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_masks.frPyObjects(segmentation, height, width)
-    else:
-        rle = segmentation
-    return np.asarray(coco_masks.decode(rle)).astype(bool)
 
 
 def _mean(values: list[float] | list[bool]) -> float:

@@ -43,7 +43,7 @@ SIZES = {
         decoder_heads=8,
         decoder_mlp_dim=2048,
     ),
-    # Small enough to train on two CPU cores and to ship; see `mobilesam.training.train_demo`.
+    # Small enough to train on two CPU cores and to ship; see `python -m mobilesam train`.
     "demo": ModelSizes(
         input_size=256,
         encoder=EncoderSizes(

@@ -194,13 +194,16 @@ def from_official(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return weights
 
 
-def save_weights(model: MobileSAM, sizes: str, path: Path) -> None:
+def save_weights(
+    model: MobileSAM, sizes: str, path: Path, *, notes: Mapping[str, str] | None = None
+) -> None:
     """Write a model in this project's format, floats in half precision.
 
     Args:
         model: the weights to save.
         sizes: the model's row in `model.SIZES`.
         path: file to write; its folder is made, an earlier file is replaced when this one is whole.
+        notes: where the weights come from, kept in the file; see `read_notes`.
     """
     weights = {
         name: value.detach().cpu().half() if value.is_floating_point() else value.cpu()
@@ -208,8 +211,20 @@ def save_weights(model: MobileSAM, sizes: str, path: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    torch.save({"sizes": sizes, "weights": weights}, part)
+    torch.save({"sizes": sizes, "weights": weights, "notes": dict(notes or {})}, part)
     part.replace(path)
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """Return the notes that `save_weights` put into a file; none in files of other origin.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    notes = _read(path).get("notes")
+    if not isinstance(notes, Mapping):
+        return {}
+    return {str(key): str(value) for key, value in notes.items()}
 
 
 def _read(path: Path) -> Mapping[object, object]:
