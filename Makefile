@@ -2,6 +2,7 @@
 
 PYTHON ?= python3.11
 VENV := .venv
+ULTRALYTICS := .ultralytics
 BIN := $(VENV)/bin
 
 .PHONY: demo serve test unit coverage lint audit wheel lock bench clean
@@ -12,7 +13,7 @@ demo: $(VENV)/.runtime  ## Label Studio, the backend and a project with pictures
 serve: $(VENV)/.runtime  ## the backend alone, for a Label Studio that is already there
 	$(BIN)/python -m backend serve
 
-test: $(VENV)/.development chromium redis-server nginx lint audit  ## linter, type checker and all tests
+test: $(VENV)/.development $(ULTRALYTICS)/.ready chromium redis-server nginx lint audit  ## linter, type checker and all tests
 	mkdir -p runs
 	# The browser's tests wait more than they work, so they run beside the others.
 	$(BIN)/python -m pytest tests/browser >runs/browser-tests.log 2>&1 & browser=$$!; \
@@ -68,6 +69,14 @@ $(VENV)/.development: requirements-dev.lock
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
 	touch $@ $(VENV)/.runtime
 
+# The loader of a trainer, whose licence is not this project's, beside all packages of the tests.
+$(ULTRALYTICS)/.ready: requirements-ultralytics.txt $(VENV)/.development
+	$(PYTHON) -m venv $(ULTRALYTICS)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		>$$($(ULTRALYTICS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth
+	$(ULTRALYTICS)/bin/pip install --quiet --no-deps --requirement requirements-ultralytics.txt
+	touch $@
+
 .PHONY: chromium
 chromium:  # the browser test's; Debian's package where there is none
 	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
@@ -82,4 +91,4 @@ nginx:  # the gateway tests', likewise
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 clean:  ## the environments and caches; the demo's database, with its annotations, stays
-	rm -rf $(VENV) .label-studio/venv runs dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(ULTRALYTICS) .label-studio/venv runs dist .pytest_cache .mypy_cache .ruff_cache
