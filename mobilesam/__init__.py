@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mobilesam.errors import (
     CheckpointError,
     DeviceError,
+    DeviceLostError,
     DownloadError,
     EmbeddingBytesError,
     ImageError,
@@ -31,6 +32,7 @@ __all__ = [
     "SAM",
     "CheckpointError",
     "DeviceError",
+    "DeviceLostError",
     "DownloadError",
     "Embedding",
     "EmbeddingBytesError",

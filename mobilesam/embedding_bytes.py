@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mobilesam.errors import EmbeddingBytesError
+from mobilesam.runtimes.device_memory import with_room
 
 MAGIC = b"mobilesam embedding 1\n"  # the number is the format's; another one is another format
 _CHECKSUM = struct.Struct("<I")
@@ -25,11 +26,12 @@ _STORED_TYPES = {"float16": "<f2", "float32": "<f4"}
 
 def to_half(features: Tensor) -> Tensor:
     """Round features to half precision, unless some are beyond what it can hold."""
-    try:
+
+    def rounded(features: Tensor) -> Tensor:
         half = features.to(torch.float16)
-    except torch.OutOfMemoryError:  # of a GPU
-        half = features.cpu().to(torch.float16)
-    return half if half.isfinite().all() else features
+        return half if half.isfinite().all() else features
+
+    return with_room(lambda: rounded(features), lambda: rounded(features.cpu()))
 
 
 def pack_features(features: Tensor, size_hw: tuple[int, int], model_id: str) -> bytes:

@@ -3,7 +3,8 @@
     MobileSamError
     ├── CheckpointError   a weights file that is not one of ours
     ├── DownloadError     the weights could not be fetched or stored
-    ├── DeviceError       a device that is not there
+    ├── DeviceError       a device that is not there, or computes nothing
+    │   └── DeviceLostError   it did, and will not again in this process
     ├── RuntimeChoiceError   a runtime or precision that is not there
     ├── EmbeddingBytesError   stored bytes that are no embedding
     ├── PromptError       points, boxes or logits that are no prompt (also a ValueError)
@@ -28,6 +29,10 @@ class DownloadError(MobileSamError):
 
 class DeviceError(MobileSamError):
     """The device has no such name, or this machine does not have it."""
+
+
+class DeviceLostError(DeviceError):
+    """The GPU failed for good: nothing computes on it until this process is started anew."""
 
 
 class EmbeddingBytesError(MobileSamError):

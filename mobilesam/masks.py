@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mobilesam.images.resize import to_image_masks, to_image_masks_on_device
 from mobilesam.mask_runs import MaskRuns
+from mobilesam.runtimes.device_memory import with_room
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value
@@ -36,8 +37,13 @@ class Masks:
     @cached_property
     def masks(self) -> NDArray[np.bool_]:
         """(K, H, W) bool in pixels of the image; upsampled on first access, then kept."""
-        with torch.inference_mode():
-            return to_image_masks(self.low_res, self.size_hw, self.input_size)
+
+        def on_cpu() -> NDArray[np.bool_]:
+            return to_image_masks(self.low_res.cpu(), self.size_hw, self.input_size)
+
+        if not self.are_on_gpu:
+            return on_cpu()
+        return with_room(lambda: self._full_size(self.low_res).cpu().numpy(), on_cpu)
 
     def best(self) -> "Masks":
         """Return only the mask with the highest score, K = 1."""
@@ -52,18 +58,20 @@ class Masks:
 
     def runs(self, k: int = 0) -> MaskRuns:
         """Run-length encode mask `k` on the logits' device; on the CPU if that GPU is full."""
-        if self.are_on_gpu:
-            with torch.inference_mode():
-                try:
-                    full = to_image_masks_on_device(
-                        self.low_res[k : k + 1], self.size_hw, self.input_size
-                    )
-                    return find_runs(full[0])
-                except torch.OutOfMemoryError:
-                    pass  # `masks` goes on without the GPU
-        return find_runs(torch.from_numpy(self.masks[k]))
+
+        def on_cpu() -> MaskRuns:
+            return find_runs(torch.from_numpy(self.masks[k]))
+
+        if not self.are_on_gpu:
+            return on_cpu()
+        return with_room(lambda: find_runs(self._full_size(self.low_res[k : k + 1])[0]), on_cpu)
+
+    @torch.inference_mode()
+    def _full_size(self, low_res: Tensor) -> Tensor:
+        return to_image_masks_on_device(low_res, self.size_hw, self.input_size)
 
 
+@torch.inference_mode()
 def find_runs(mask: Tensor) -> MaskRuns:
     """Run-length encode a mask (H, W) bool on its device; one small copy to the host."""
     pixels = mask.flatten()

@@ -8,7 +8,7 @@ There is no current image: whatever belongs to an image is in its `Embedding`. O
 any number of threads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from mobilesam.embedding_bytes import pack_features, to_half, unpack_features
-from mobilesam.errors import EmbeddingBytesError, ImageError, PromptError
+from mobilesam.errors import DeviceLostError, EmbeddingBytesError, ImageError, PromptError
 from mobilesam.images.resize import (
     LOGITS_SIZE,
     to_model_logits,
@@ -27,8 +27,9 @@ from mobilesam.images.resize import (
 )
 from mobilesam.masks import Masks
 from mobilesam.model.prompt_encoder import BOX_BOTTOM_RIGHT, BOX_TOP_LEFT, PADDING
-from mobilesam.runtimes.choice import explain_choice, open_runtime
-from mobilesam.runtimes.device_memory import to_device_with_room
+from mobilesam.runtimes.choice import open_runtime
+from mobilesam.runtimes.device_memory import to_device_with_room, with_room
+from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.weights.checkpoint import find_checkpoint, identify_weights, read_weights
 
 
@@ -98,18 +99,20 @@ class Predictor:
         weights_id = identify_weights(path)
         self.input_size = weights.sizes.input_size
         self._decoded_size = 4 * weights.sizes.grid_size
-        self._runtime = open_runtime(
+        self._runtime, self.runtime_reason = open_runtime(
             weights, weights_id.sha256, device=device, runtime=runtime, precision=precision
         )
         self.device = self._runtime.device
         self.batch_size = self._runtime.batch_size
         self.runtime = self._runtime.name
         self.precision = self._runtime.precision
-        self.runtime_reason = explain_choice(
-            self._runtime, device=device, runtime=runtime, precision=precision
-        )
         self.weights = weights_id.name
         self.model_id = weights_id.model_id
+
+    def on_device_lost(self, act: Callable[[DeviceLostError], None]) -> None:
+        """Have something done when the GPU fails for good, before the error is raised."""
+        if isinstance(self._runtime, OomFallback):
+            self._runtime.on_device_lost = act
 
     def embed(self, image: NDArray[np.uint8]) -> Embedding:
         """Run the image encoder.
@@ -141,15 +144,9 @@ class Predictor:
         embeddings: list[Embedding] = []
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
-            # Copied apart: one kept row must not keep the memory of the whole batch.
-            rows = self._runtime.encode(batch).split(1)
             embeddings += [
-                Embedding(
-                    row if len(rows) == 1 else row.clone(),
-                    (image.shape[0], image.shape[1]),
-                    self.model_id,
-                )
-                for row, image in zip(rows, batch, strict=True)
+                Embedding(features, (image.shape[0], image.shape[1]), self.model_id)
+                for features, image in zip(self._runtime.encode(batch), batch, strict=True)
             ]
         return embeddings
 
@@ -201,8 +198,11 @@ class Predictor:
             embedding.features, points, kinds, self._read_logits(mask_logits)
         )
         chosen = slice(1, None) if multimask else slice(0, 1)
+        low_res = low_res[chosen]
         return Masks(
-            low_res=to_shared_logits(low_res[chosen]),
+            low_res=with_room(
+                lambda: to_shared_logits(low_res), lambda: to_shared_logits(low_res.cpu())
+            ),
             scores=iou[chosen].cpu().numpy(),
             size_hw=embedding.size_hw,
             input_size=self.input_size,

@@ -3,6 +3,7 @@
 import functools
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ from backend.segmentation.object_masks import ObjectMasks
 from backend.segmentation.sent_images import Playground
 from backend.segmentation.zoomed_clicks import ZoomChoice
 from backend.settings.settings import Settings
-from mobilesam import MaskRuns, ObjectPrompt, Predictor, predict_refined
+from mobilesam import DeviceLostError, MaskRuns, ObjectPrompt, Predictor, predict_refined
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,10 @@ class ClickService:
             predictor.runtime_reason,
         )
         return cls(predictor, settings, encode_s=encode_s)
+
+    def on_device_lost(self, act: Callable[[DeviceLostError], None]) -> None:
+        """Have something done when the GPU fails for good."""
+        self._predictor.on_device_lost(act)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all embeddings are in the tiers; say whether that was in time."""

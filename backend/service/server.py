@@ -15,9 +15,10 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from backend.core.errors import BackendError
 from backend.core.units import MEGABYTE
+from backend.segmentation.click_service import ClickService
 from backend.service.app import create_app
 from backend.settings.settings import Settings
-from mobilesam import MobileSamError
+from mobilesam import DeviceLostError, MobileSamError
 
 BACKLOG = 256  # connections that wait for a thread
 KEEP_ALIVE_S = 75  # Label Studio opens a new connection per call, load balancers keep theirs
@@ -107,6 +108,16 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         return bool(self.nr_conns > connections)
 
 
+def _end_process(lost: DeviceLostError) -> None:
+    """End this worker at once: gunicorn starts another one, whose GPU may work again.
+
+    Until then it would be healthy to load balancers, and answer no click.
+    """
+    log.critical("%s; this worker ends, and another one starts", lost)
+    logging.shutdown()
+    os._exit(1)  # any status but gunicorn's own two, for which it would end as well
+
+
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -135,10 +146,12 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Flask:
         # In the worker, after the fork: torch's threads and CUDA do not survive one.
         try:
-            app = create_app(self.settings)
+            click_service = ClickService.from_settings(self.settings)
+            app = create_app(self.settings, click_service=click_service)
         except (BackendError, MobileSamError) as error:
             log.critical("%s", error)
             sys.exit(Arbiter.APP_LOAD_ERROR)  # any other status, and gunicorn tries again for ever
+        click_service.on_device_lost(_end_process)
         gc.freeze()  # it stays; see `cli.py`
         _trim_malloc()
         return app

@@ -96,24 +96,16 @@ def to_model_points(
 
 
 def to_image_masks(logits: Tensor, size_hw: tuple[int, int], input_size: int) -> NDArray[np.bool_]:
-    """Bring low-resolution logits back to the image and threshold them at 0, where they are.
+    """Bring low-resolution logits back to the image and threshold them at 0.
 
     Args:
-        logits: (K, h, w) float32, covering the whole square model input.
+        logits: (K, h, w) float32 on the CPU, covering the whole square model input.
         size_hw: height and width of the image in pixels.
         input_size: S, side of the square model input in pixels.
 
     Returns:
         (K, H, W) bool.
     """
-    if logits.device.type != "cpu":
-        try:
-            return cast(
-                "NDArray[np.bool_]",
-                to_image_masks_on_device(logits, size_hw, input_size).cpu().numpy(),
-            )
-        except torch.OutOfMemoryError:
-            logits = logits.cpu()
     height, width = resized_hw(size_hw, input_size)
     # The same arithmetic, three times as fast, and without torch's threads: they would wait for
     # those that embed another image.

@@ -28,8 +28,11 @@ class Runtime(Protocol):
     @property
     def batch_size(self) -> int: ...  # noqa: D102
 
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Embed B images, (H, W, 3) uint8 RGB of any sizes -> (B, C, G, G)."""
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Embed images, (H, W, 3) uint8 RGB of any sizes -> (1, C, G, G) each.
+
+        Each has memory of its own: one that is kept must not keep those of the whole batch.
+        """
 
     def decode(
         self,

@@ -2,13 +2,15 @@
 
 import functools
 import logging
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from mobilesam.errors import CheckpointError, DeviceError, RuntimeChoiceError
-from mobilesam.model.prompt_encoder import POSITIVE
 from mobilesam.runtimes.base import Runtime
+from mobilesam.runtimes.cuda_device import FoundDevice, describe_cuda, find_device, prepare_cuda
+from mobilesam.runtimes.device_memory import is_out_of_memory
+from mobilesam.runtimes.float16_check import float16_fault
 from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.runtimes.options import PRECISIONS, RUNTIMES
 from mobilesam.runtimes.torch_runtime import TorchRuntime
@@ -17,9 +19,16 @@ from mobilesam.weights.checkpoint import Weights
 log = logging.getLogger(__name__)
 
 
+class OpenedRuntime(NamedTuple):
+    """A runtime, and why it is this device, runtime and precision, for /health and the log."""
+
+    runtime: Runtime
+    reason: str
+
+
 def open_runtime(
     weights: Weights, weights_sha256: str, *, device: str, runtime: str, precision: str
-) -> Runtime:
+) -> OpenedRuntime:
     """Bring a model to where it runs.
 
     Args:
@@ -40,22 +49,49 @@ def open_runtime(
         raise RuntimeChoiceError(f"{runtime!r} is no runtime; use {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise RuntimeChoiceError(f"{precision!r} is no precision; use {', '.join(PRECISIONS)}")
-    place = find_device("cpu" if runtime == "openvino" and device == "auto" else device)
-    if runtime == "openvino" and place.type != "cpu":
-        raise DeviceError(f"openvino does not run on {place}; use cpu, or the runtime torch")
-    if place.type != "cpu":
-        return _open_gpu(weights, weights_sha256, place, precision)
-    if precision == "float16" and runtime != "torch":
+    if runtime == "openvino" and device == "auto":
+        found = FoundDevice(torch.device("cpu"), "OpenVINO runs on the CPU")
+    else:
+        found = find_device(device)
+    open_cpu = functools.partial(
+        _open_cpu, weights_sha256=weights_sha256, runtime=runtime, precision=precision
+    )
+    if found.device.type == "cpu":
+        return open_cpu(weights, place=found.reason)
+    if runtime == "openvino":
+        raise DeviceError(f"openvino does not run on {found.device}; use cpu, or the runtime torch")
+    try:
+        return _open_gpu(weights, weights_sha256, found, runtime=runtime, precision=precision)
+    except RuntimeError as error:
+        fault = str(error)
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"the model does not fit into the memory of {found.device}: {fault}; end what else "
+                "uses it, or use cpu"
+            ) from error
+        if device != "auto":
+            raise DeviceError(
+                f"{found.device} cannot be used: {fault}; {describe_cuda(found.device)}; use cpu"
+            ) from error
+    log.warning("the CPU runs the model, since the GPU cannot: %s", fault)
+    return open_cpu(weights, place=f"CUDA cannot be used ({fault.splitlines()[0]})")
+
+
+def _open_cpu(
+    weights: Weights, *, place: str, weights_sha256: str, runtime: str, precision: str
+) -> OpenedRuntime:
+    if runtime == "torch":
+        opened: Runtime = TorchRuntime(weights.build_fused_model(), torch.device("cpu"), precision)
+        return _explained(opened, place, "torch was asked for", precision)
+    if precision == "float16":
         raise RuntimeChoiceError(
             "only torch computes in float16; use the runtime torch or precision auto"
         )
-    if runtime == "torch":
-        return TorchRuntime(weights.build_fused_model(), place, precision)
     try:
         # Here, because OpenVINO has no build for some systems, and there it must not be missed.
         from mobilesam.runtimes.openvino_runtime import OpenVinoRuntime  # noqa: PLC0415
 
-        return OpenVinoRuntime(weights, weights_sha256, precision)
+        opened = OpenVinoRuntime(weights, weights_sha256, precision)
     except CheckpointError:
         raise
     except Exception as error:  # OpenVINO's errors have no base of their own
@@ -64,99 +100,50 @@ def open_runtime(
                 f"openvino cannot be used here: {error}; use the runtime torch"
             ) from error
         log.warning("torch runs the model, slower than OpenVINO, which cannot: %s", error)
-        return TorchRuntime(weights.build_fused_model(), place, precision)
+        opened = TorchRuntime(weights.build_fused_model(), torch.device("cpu"), precision)
+        return _explained(opened, place, "OpenVINO cannot be used here, see the log", precision)
+    asked = runtime == "openvino"
+    program = "openvino was asked for" if asked else "OpenVINO is the fastest on a CPU"
+    return _explained(opened, place, program, precision)
+
+
+def _explained(opened: Runtime, place: str, program: str, precision: str) -> OpenedRuntime:
+    if precision == opened.precision:
+        numbers = f"{precision} was asked for"
+    elif opened.name == "torch":
+        numbers = "torch computes in float32 on a CPU"
+    elif opened.precision == "bfloat16":
+        numbers = "the processor computes in bfloat16"
+    else:
+        numbers = "the processor has no bfloat16 that OpenVINO could use"
+    return OpenedRuntime(opened, f"{place}; {program}; {numbers}")
 
 
 def _open_gpu(
-    weights: Weights, weights_sha256: str, device: torch.device, precision: str
-) -> Runtime:
-    open_cpu = functools.partial(
-        open_runtime,
-        weights,  # 40 MB, on the CPU
-        weights_sha256,
-        device="cpu",
-        runtime="auto",
-        precision="auto" if precision == "float16" else precision,
-    )
-    try:
-        first = TorchRuntime(weights.build_fused_model(), device, precision)
-        gpu = OomFallback(first, open_cpu)
-        if gpu.precision == "float16" and not _has_finite_answers(gpu):
-            log.warning("float16 cannot hold what these weights compute; the GPU uses float32")
-            again = TorchRuntime(weights.build_fused_model(), device, "float32")
-            gpu = OomFallback(again, open_cpu)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"the model does not fit into the memory of {device}: {error}; end what else uses it, "
-            "or use cpu"
-        ) from error
-    return gpu
-
-
-def _has_finite_answers(runtime: Runtime) -> bool:
-    """Whether an image and a click give numbers; what is beyond 65,504 is none in float16."""
-    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-    features = runtime.encode([noise])
-    logits, _ = runtime.decode(features, np.full((1, 2), 100.0), [POSITIVE], None)
-    return bool(features.isfinite().all() and logits.isfinite().all())
-
-
-def explain_choice(opened: Runtime, *, device: str, runtime: str, precision: str) -> str:
-    """Say why it is this device, runtime and precision, in words for whoever runs it.
-
-    Args:
-        opened: what `open_runtime` returned.
-        device: as for `open_runtime`, as are the others.
-        runtime: likewise.
-        precision: likewise.
-    """
-    is_cpu = opened.device.type == "cpu"
-    if device != "auto":
-        place = f"{opened.device} was asked for"
-    elif runtime == "openvino":
-        place = "OpenVINO runs on the CPU"
-    else:
-        place = "no CUDA device is there" if is_cpu else "a CUDA device is there"
-    if runtime != "auto":
-        program = f"{runtime} was asked for"
-    elif not is_cpu:
-        program = "torch runs on CUDA"
-    elif opened.name == "openvino":
-        program = "OpenVINO is the fastest on a CPU"
-    else:
-        program = "OpenVINO cannot be used here, see the log"
-    numbers = {
-        "bfloat16": "the processor computes in bfloat16",
-        "float16": "float16 is the fastest on CUDA",
-        "float32": "the processor has no bfloat16 that OpenVINO could use",
-    }[opened.precision]
-    if precision != "auto" and precision == opened.precision:
+    weights: Weights,
+    weights_sha256: str,
+    found: FoundDevice,
+    *,
+    runtime: str,
+    precision: str,
+) -> OpenedRuntime:
+    program = "torch was asked for" if runtime == "torch" else "torch runs on CUDA"
+    prepare_cuda(is_exact=precision == "float32")
+    gpu = TorchRuntime(weights.build_fused_model(), found.device, precision)
+    numbers = "float16 is the fastest on CUDA"
+    if precision == gpu.precision:
         numbers = f"{precision} was asked for"
-    elif is_cpu and opened.name == "torch":
-        numbers = "torch computes in float32 on a CPU"
-    elif opened.precision == "float32" and not is_cpu:
-        numbers = "float16 cannot hold what these weights compute"
-    return f"{place}; {program}; {numbers}"
+    if gpu.precision == "float16":
+        exact = TorchRuntime(weights.build_fused_model(), torch.device("cpu"), "float32")
+        fault = float16_fault(gpu, exact)
+        if fault is not None:
+            log.warning("the GPU uses float32, float16 differs with these weights: %s", fault)
+            numbers = f"float16 differs from float32 with these weights ({fault})"
+            gpu = TorchRuntime(weights.build_fused_model(), found.device, "float32")
 
+    def open_spare() -> Runtime:
+        return _open_cpu(
+            weights, place="", weights_sha256=weights_sha256, runtime="auto", precision="auto"
+        ).runtime
 
-def find_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA where there is one.
-
-    Raises:
-        DeviceError: it does not exist here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"{name!r} is no device; use auto, cpu, cuda or cuda:N")
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise DeviceError(
-                f"{name!r} is not there, torch sees {count} CUDA devices; use auto or cpu"
-            )
-    return device
+    return OpenedRuntime(OomFallback(gpu, open_spare), f"{found.reason}; {program}; {numbers}")

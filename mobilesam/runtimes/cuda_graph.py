@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mobilesam.runtimes.device_memory import is_out_of_memory
+
 WARM_UP_CALLS = 3  # in which torch chooses and loads its kernels
 
 log = logging.getLogger(__name__)
@@ -27,11 +29,21 @@ def captured(
         function: waits for nothing on the GPU, and does not depend on numbers that are there.
         examples: on the GPU; their shapes, types and device are those of all inputs.
         is_urgent: its kernels go before those that wait on other streams.
+
+    Raises:
+        RuntimeError: the GPU's memory is full (`is_out_of_memory`). That would last for the life of
+            the process if the function itself came back.
     """
     try:
         return _Graph(function, examples, priority=-1 if is_urgent else 0)
     except RuntimeError as error:  # torch's CUDA errors are RuntimeErrors
-        log.warning("no CUDA graph, every kernel is started by itself: %s", error)
+        if is_out_of_memory(error):
+            raise
+        log.warning(
+            "no CUDA graph in torch %s, every kernel is started by itself: %s",
+            torch.__version__,
+            error,
+        )
         return function
 
 

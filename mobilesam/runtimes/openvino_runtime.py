@@ -59,13 +59,10 @@ class OpenVinoRuntime:
         self._mask_adder = _Compiled(core, mask_adder, "float32")
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         """See `Runtime`."""
-        found = [
-            self._encoder(to_input_pixels(image, self._input_size)[None])[0] for image in images
-        ]
-        features = torch.from_numpy(found[0] if len(found) == 1 else np.concatenate(found))
-        return features.permute(0, 3, 1, 2)
+        pixels = (to_input_pixels(image, self._input_size)[None] for image in images)
+        return [torch.from_numpy(self._encoder(one)[0]).permute(0, 3, 1, 2) for one in pixels]
 
     @torch.inference_mode()
     def decode(

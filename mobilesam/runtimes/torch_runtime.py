@@ -61,7 +61,7 @@ class TorchRuntime:
             torch.cuda.synchronize(device)  # other streams may use all this from now on
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         """See `Runtime`."""
         if self._encode_stream is None:
             return self._encode(images)
@@ -69,15 +69,16 @@ class TorchRuntime:
         with torch.cuda.stream(self._encode_stream):
             features = self._encode(images)
             self._encode_stream.synchronize()
-        features.record_stream(torch.cuda.current_stream(self.device))
+        for row in features:
+            row.record_stream(torch.cuda.current_stream(self.device))
         return features
 
-    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+    def _encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         pixels = torch.cat([self._to_input(image) for image in images])
         if self._encode_one and len(images) == 1:
-            return self._encode_one(pixels)[0]
-        features: Tensor = self._encoder(pixels)
-        return features
+            return [self._encode_one(pixels)[0]]
+        rows = self._encoder(pixels).split(1)
+        return [row if len(rows) == 1 else row.clone() for row in rows]
 
     @torch.inference_mode()
     def decode(

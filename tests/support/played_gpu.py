@@ -31,6 +31,7 @@ _ONE_TYPE = {
     "scaled_dot_product_attention", "_scaled_dot_product_flash_attention_for_cpu",
     "_scaled_dot_product_attention_math",
 }  # fmt: skip
+_IN_FLOAT32 = _ONE_TYPE | {"gelu"}
 # After these the host reads what the GPU has found.
 _WAITING = {"item", "_local_scalar_dense", "nonzero", "is_nonzero", "equal"}
 
@@ -102,7 +103,7 @@ class Graph:
     def replay(self):
         self.replays += 1
         for kernel in self.kernels:
-            again = tree_leaves(kernel.func(*kernel.args, **kernel.kwargs))
+            again = tree_leaves(_computed(kernel.func, kernel.args, kernel.kwargs))
             inputs = [x for x in tree_leaves((kernel.args, kernel.kwargs)) if isinstance(x, Tensor)]
             self._gpu.used(inputs, kernel.outputs, self._gpu.stream)
             for place, value in zip(kernel.outputs, again, strict=True):
@@ -127,6 +128,9 @@ class PlayedGpu(TorchDispatchMode):
         self.recorded = []
         self.kernels = defaultdict(Counter)
         self.graphs = []
+        self.allocations = 0  # since `forget`
+        self.allocates_until = None  # then `fault` is raised, at every further one
+        self.fault = None
         self._capturing = None
         self._written = {}  # storage -> (stream, its time)
         self._read = defaultdict(dict)  # storage -> {stream: its time}
@@ -136,9 +140,12 @@ class PlayedGpu(TorchDispatchMode):
         torch._C._ensureCUDADeviceGuardSet()
         cuda = {
             "_lazy_init": lambda: None,
+            "init": lambda: None,
             "is_available": lambda: True,
             "device_count": lambda: 1,
             "empty_cache": lambda: None,
+            "get_device_name": lambda _device=None: "A played GPU",
+            "get_device_capability": lambda _device=None: (9, 0),
             "current_stream": lambda _device=None: self.stream,
             "stream": self._in_stream,
             "Stream": lambda _device=None, priority=0: self._new_stream(priority),
@@ -154,6 +161,7 @@ class PlayedGpu(TorchDispatchMode):
 
     def forget(self):
         """Begin to count anew."""
+        self.allocations = 0
         self.transfers.clear()
         self.waits.clear()
         self.recorded.clear()
@@ -189,8 +197,9 @@ class PlayedGpu(TorchDispatchMode):
         if name in _WAITING:
             self.wait(name)
         inner_args, inner_kwargs = _on_host(args), _on_host(kwargs)
-        result = func(*inner_args, **inner_kwargs)
+        result = _computed(func, inner_args, inner_kwargs)
         outputs = [x for x in tree_leaves(result) if isinstance(x, Tensor)]
+        self._allocate(inputs, outputs)
         self.used(inputs, outputs, self.stream, is_host_waiting=name in _WAITING)
         self.kernels[self.stream][name] += 1
         if self._capturing is not None:
@@ -212,6 +221,16 @@ class PlayedGpu(TorchDispatchMode):
         floats = {x.dtype for x in inputs if x.is_floating_point()}
         if name in _ONE_TYPE and len(floats) > 1:
             raise RuntimeError(f"expected one float type, got {floats}: {func}")
+
+    def _allocate(self, inputs, outputs):
+        """Count what is in memory of its own, and refuse it where that is said to be full."""
+        if {x.untyped_storage().data_ptr() for x in outputs} <= {
+            x.untyped_storage().data_ptr() for x in inputs
+        }:
+            return  # views, and what is written in place
+        self.allocations += 1
+        if self.allocates_until is not None and self.allocations > self.allocates_until:
+            raise self.fault
 
     def wait(self, why):
         """Count that the host waits for the GPU."""
@@ -285,6 +304,25 @@ class PlayedGpu(TorchDispatchMode):
                 yield
         finally:
             self._capturing = None
+
+
+def _computed(func, args, kwargs):
+    """Run a kernel; float16 ones add up in float32, as a GPU does, and on a CPU far sooner."""
+    if func.overloadpacket.__name__ not in _IN_FLOAT32:
+        return func(*args, **kwargs)
+    leaves = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+    if all(x.dtype != torch.float16 for x in leaves):
+        return func(*args, **kwargs)
+
+    def cast(tree, dtype, to):
+        return tree_map(
+            lambda x: x.to(to) if isinstance(x, Tensor) and x.dtype == dtype else x, tree
+        )
+
+    result = func(
+        *cast(args, torch.float16, torch.float32), **cast(kwargs, torch.float16, torch.float32)
+    )
+    return cast(result, torch.float32, torch.float16)
 
 
 def _on_host(tree):

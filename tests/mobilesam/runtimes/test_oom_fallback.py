@@ -8,6 +8,7 @@ import torch
 
 from mobilesam import DeviceError, Predictor
 from mobilesam.runtimes import choice
+from mobilesam.runtimes.cuda_device import FoundDevice
 from mobilesam.runtimes.oom_fallback import OomFallback
 from mobilesam.scenes import generate_scene
 
@@ -98,6 +99,7 @@ def test_model_that_does_not_fit_at_all_is_named_at_the_start(monkeypatch, caplo
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(choice, "TorchRuntime", refuse)
-    monkeypatch.setattr(choice, "find_device", lambda _name: torch.device("cuda:0"))
+    found = FoundDevice(torch.device("cuda:0"), "it was asked for")
+    monkeypatch.setattr(choice, "find_device", lambda _name: found)
     with caplog.at_level(logging.WARNING), pytest.raises(DeviceError, match="or use cpu"):
         Predictor("demo", device="cuda")
