@@ -14,7 +14,7 @@ import pytest
 import requests
 from service_process import Annotators, running_service, seconds_to_exit
 
-from backend.embeddings.tiers.disk import DiskCache
+from backend.embeddings.tiers.disk import HEADER, DiskCache
 from benchmarks import service_load
 from benchmarks.process_watch import children
 from mobilesam.embedding_bytes import unpack_features
@@ -34,7 +34,8 @@ def read_entries(folder):
     """Every embedding of a cache folder, which raises if one is damaged; none is half written."""
     paths = list(folder.rglob("*.embedding"))
     for path in paths:
-        content = path.read_bytes()
+        assert path.read_bytes().startswith(HEADER)
+        content = path.read_bytes().removeprefix(HEADER)
         assert content[:32].hex() == path.stem
         unpack_features(content[32:])
     return paths

@@ -5,10 +5,13 @@ the time of its last use, and the file system does what is left. See
 docs/decisions/0002-plain-file-disk-tier.md.
 """
 
+import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from backend.core.units import MEGABYTE
 from backend.embeddings.tiers.base import CacheState, Outage
 
 SUFFIX = ".embedding"
 PART_SUFFIX = ".part"  # of a file that is being written, and locked meanwhile
+HEADER = b"MSAM\x00\x01\r\n"  # of each file; what lacks it was not written here
+LARGEST_ENTRY = 256 * MEGABYTE  # no embedding is that large; a sparse file may say so
+_ENTRY_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
+_PART_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}\.[0-9a-f]+{re.escape(PART_SUFFIX)}")
+# Tells people and backup programs what the folder is: https://bford.info/cachedir/
+MARKER = "CACHEDIR.TAG"
+MARKER_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
+# Embeddings of images, kept by the MobileSAM backend (MOBILESAM_CACHE_DIR); may be deleted.
+"""
 # Where the file system has no locks, the writer of a part that is older than that has died.
 FORGOTTEN_PART_S = 3600
 FREED_SHARE = 0.1  # of the room that is freed at once, so that not every write has to look for some
@@ -45,7 +58,8 @@ class DiskCache:
     the service slower, not wrong.
 
     Args:
-        folder: made where it is missing. Files in it that are not of this class are left alone.
+        folder: made where it is missing, and marked. What this class did not write there is left
+            alone: it is known by its name and its header. What is no regular file is never opened.
         max_bytes: sum of the entries' sizes. Several services on one folder may exceed it by a
             twentieth each, until each has counted again.
     """
@@ -63,6 +77,8 @@ class DiskCache:
         self._entries = self._bytes = self._hits = self._misses = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not os.path.lexists(folder / MARKER):
+                (folder / MARKER).write_text(MARKER_TEXT)
             self._count()
         except OSError as error:
             self._unwritable.began(_failed(error))
@@ -72,7 +88,7 @@ class DiskCache:
         path = self._path(name)
         value = None
         try:
-            value = path.read_bytes()
+            value = _read(path)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -90,21 +106,24 @@ class DiskCache:
 
     def put(self, name: str, value: bytes) -> bool:
         """Keep a value, and drop others where it needs their room; say whether that worked."""
-        if len(value) > self.max_bytes:
+        size = len(HEADER) + len(value)
+        if size > min(self.max_bytes, LARGEST_ENTRY):
             return False
         path = self._path(name)
         with self._write_lock:
             try:
-                earlier = path.stat().st_size if path.exists() else None
-                self._make_room(len(value) - (earlier or 0))
+                earlier = _size(path)
+                if earlier is None and os.path.lexists(path):
+                    return False  # somebody else's, and no file
+                self._make_room(size - (earlier or 0))
                 _write(path, value)
             except OSError as error:
                 self._unwritable.began(_failed(error))
                 return False
-            self._written_since_count += len(value)
+            self._written_since_count += size
             with self._lock:
                 self._entries += earlier is None
-                self._bytes += len(value) - (earlier or 0)
+                self._bytes += size - (earlier or 0)
         self._unwritable.ended()
         return True
 
@@ -115,10 +134,9 @@ class DiskCache:
 
     def has(self, name: str) -> bool:
         """Say whether a value is kept, without counting it as used."""
-        try:
-            return self._path(name).exists()
-        except OSError:  # `exists` passes on what is neither there nor missing
-            return False
+        with suppress(OSError):
+            return _size(self._path(name)) is not None
+        return False
 
     def state(self) -> CacheState:
         """Return the numbers of this moment; other services' files as of the last count."""
@@ -146,10 +164,12 @@ class DiskCache:
         entries = []
         for path in self.folder.glob(f"??/*{SUFFIX}*"):
             with suppress(OSError):  # another service has just removed it
-                status = path.stat()
-                if path.suffix == SUFFIX:
+                status = path.lstat()
+                if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_ENTRY:
+                    continue
+                if _ENTRY_NAME.fullmatch(path.name):
                     entries.append(_Entry(status.st_mtime_ns, path, status.st_size))
-                else:
+                elif _PART_NAME.fullmatch(path.name):
                     _sweep(path)
         with self._lock:
             self._entries, self._bytes = len(entries), sum(entry.size for entry in entries)
@@ -158,16 +178,57 @@ class DiskCache:
 
     def _drop(self, path: Path) -> None:
         with suppress(OSError):
-            size = path.stat().st_size
+            with _opened(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                head = file.read(32)
+            # A file of 0.1.0 starts with the hash that it is named by.
+            if not head.startswith(HEADER) and head != bytes.fromhex(path.stem):
+                return
             path.unlink()
             with self._lock:
                 self._entries -= 1
                 self._bytes -= size
 
 
+def _size(path: Path) -> int | None:
+    """Return the size of an entry, or None: there is none, or what is there is none."""
+    with suppress(FileNotFoundError):
+        status = path.lstat()
+        if stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST_ENTRY:
+            return status.st_size
+    return None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file; a FIFO would wait for a writer, a link may lead anywhere.
+
+    Raises:
+        OSError: it is none, or has more bytes than any entry.
+    """
+    not_an_entry = FileNotFoundError(errno.ENOENT, "not an entry", str(path))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise not_an_entry from error
+        raise
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_ENTRY:
+        os.close(descriptor)
+        raise not_an_entry
+    return os.fdopen(descriptor, "rb")
+
+
+def _read(path: Path) -> bytes | None:
+    with _opened(path) as file:
+        content = file.read()
+    return content.removeprefix(HEADER) if content.startswith(HEADER) else None
+
+
 def _write(path: Path, value: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _part_beside(path) as (part, file):
+        file.write(HEADER)
         file.write(value)
         file.flush()
         part.replace(path)
@@ -198,7 +259,7 @@ def _sweep(part: Path) -> None:
     Raises:
         OSError: it is gone already, or may not be removed.
     """
-    with part.open("rb") as file:
+    with _opened(part) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

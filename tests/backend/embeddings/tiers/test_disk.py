@@ -10,10 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backend.embeddings.tiers.disk import COUNTED_AGAIN_SHARE, FORGOTTEN_PART_S, DiskCache
+from backend.embeddings.tiers.disk import (
+    COUNTED_AGAIN_SHARE,
+    FORGOTTEN_PART_S,
+    HEADER,
+    LARGEST_ENTRY,
+    MARKER,
+    DiskCache,
+)
 
 SIZE = 100
-ROOM = 10 * SIZE
+ENTRY = SIZE + len(HEADER)  # of a file
+ROOM = 10 * ENTRY
 
 
 def name(number):
@@ -35,13 +43,13 @@ def names_in(folder):
 
 
 def size_of(folder):
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in folder.glob("*/*") if path.is_file())
 
 
 def test_entry_survives_a_restart(tmp_path):
     filled(tmp_path, 1)
     again = DiskCache(tmp_path, ROOM)
-    assert (again.state().entries, again.state().bytes) == (1, SIZE)
+    assert (again.state().entries, again.state().bytes) == (1, ENTRY)
     assert again.get(name(1)) == bytes([1]) * SIZE
     assert again.get(name(2)) is None
     assert (again.state().hits, again.state().misses) == (1, 1)
@@ -79,7 +87,7 @@ def test_value_larger_than_the_room_is_not_kept(tmp_path):
 
 def test_value_is_replaced_without_counting_it_twice(tmp_path):
     cache = filled(tmp_path, 1, 1, 1)
-    assert (cache.state().entries, cache.state().bytes) == (1, SIZE)
+    assert (cache.state().entries, cache.state().bytes) == (1, ENTRY)
 
 
 def test_removed_entry_is_gone(tmp_path):
@@ -142,7 +150,7 @@ def test_entry_is_never_read_half_written(tmp_path):
 def test_leftovers_of_a_killed_writer_are_removed_and_other_files_are_not(tmp_path):
     filled(tmp_path, 1)
     folder = next(tmp_path.glob("*/"))
-    left, written = folder / "a.embedding.1.part", folder / "b.embedding.2.part"
+    left, written = (folder / f"{name(number)}.embedding.{number}.part" for number in (7, 8))
     other = tmp_path / "notes.txt"
     for path in (left, written, other):
         path.write_bytes(b"x")
@@ -156,7 +164,7 @@ def test_leftovers_of_a_killed_writer_are_removed_and_other_files_are_not(tmp_pa
 def test_leftovers_are_known_by_their_age_where_files_cannot_be_locked(tmp_path, monkeypatch):
     filled(tmp_path, 1)
     folder = next(tmp_path.glob("*/"))
-    left, fresh = folder / "a.embedding.1.part", folder / "b.embedding.2.part"
+    left, fresh = (folder / f"{name(number)}.embedding.{number}.part" for number in (7, 8))
     left.touch()
     fresh.touch()
     os.utime(left, (0, time.time() - FORGOTTEN_PART_S - 1))
@@ -208,7 +216,7 @@ def test_disk_that_is_full_leaves_no_half_entry(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "")))
     assert not cache.put(name(2), bytes(SIZE))
     assert list(tmp_path.glob("*/*.part")) == []
-    assert size_of(tmp_path) == SIZE
+    assert size_of(tmp_path) == ENTRY
 
 
 def test_folder_that_cannot_be_made_is_one_warning(tmp_path, caplog):
@@ -239,3 +247,95 @@ def test_entry_that_nobody_may_look_at_is_not_kept(tmp_path, monkeypatch):
         "pathlib.Path.stat", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no"))
     )
     assert not cache.has(name(1))
+
+
+# What somebody else put there
+
+
+def foreign(folder, kind, path):
+    """Put something that is no entry in an entry's place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "link":
+        (folder / "target").write_bytes(HEADER + b"x")
+        path.symlink_to(folder / "target")
+    elif kind == "dangling":
+        path.symlink_to(folder / "nowhere")
+    else:
+        with path.open("wb") as file:
+            file.write(HEADER)
+            file.truncate(8 * 2**40)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "link", "dangling", "sparse"])
+@pytest.mark.parametrize("suffix", [".embedding", f".embedding.{7:016x}.part"])
+def test_what_is_no_entry_is_neither_read_nor_counted_nor_removed(tmp_path, kind, suffix):
+    path = tmp_path / name(1)[:2] / f"{name(1)}{suffix}"
+    try:
+        foreign(tmp_path, kind, path)
+    except OSError as error:
+        pytest.skip(f"this file system has no such file: {error}")
+    before = path.lstat()
+    cache = DiskCache(tmp_path, ROOM)
+    assert cache.get(name(1)) is None
+    for number in range(2, 40):  # several times the room: the rest is removed to make room
+        assert cache.put(name(number), bytes(SIZE))
+    if suffix == ".embedding":
+        assert not cache.put(name(1), b"x")
+    cache.remove(name(1))
+    assert os.path.lexists(path)
+    assert path.lstat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_only_files_with_a_name_and_a_header_of_its_own_are_removed(tmp_path):
+    """Whatever lies in a folder that somebody gave as the cache."""
+    cache = filled(tmp_path, 1)
+    folder = cache._path(name(1)).parent
+    others = [
+        folder / "mine.embedding",
+        folder / f"{name(2)}.embedding.bak",
+        folder / f"{name(3)[:-1]}.embedding",
+        folder / f"{name(4)}.embedding",
+        folder / "a.part",
+        tmp_path / "photos.zip",
+    ]
+    for path in others:
+        path.write_bytes(b"precious" * 20)
+        os.utime(path, (0, 0))  # not used for longest
+    cache = DiskCache(tmp_path, ROOM)
+    for number in range(5, 60):
+        cache.put(name(number), bytes(SIZE))
+    assert [path.read_bytes() for path in others] == [b"precious" * 20] * len(others)
+
+
+def test_folder_is_marked_and_a_link_in_the_markers_place_is_left_alone(tmp_path):
+    DiskCache(tmp_path / "cache", ROOM)
+    text = (tmp_path / "cache" / MARKER).read_text()
+    assert text.startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / MARKER).symlink_to(tmp_path / "elsewhere")
+    DiskCache(linked, ROOM)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_entry_of_the_version_before_goes_when_room_is_needed(tmp_path):
+    old = tmp_path / name(1)[:2] / f"{name(1)}.embedding"
+    old.parent.mkdir()
+    old.write_bytes(bytes.fromhex(name(1)) + bytes(SIZE))
+    os.utime(old, (0, 0))
+    cache = DiskCache(tmp_path, ROOM)
+    for number in range(2, 20):
+        cache.put(name(number), bytes(SIZE))
+    assert not old.exists()
+
+
+def test_value_larger_than_any_entry_is_not_written(tmp_path):
+    class Huge(bytes):
+        def __len__(self):
+            return LARGEST_ENTRY
+
+    assert not DiskCache(tmp_path, 10**12).put(name(1), Huge())
