@@ -12,6 +12,10 @@ SEAL_BYTES = 4
 class SharedNotes(Protocol):
     """Where several services leave each other notes. It may lose them, and be gone for a while."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered last."""
+
     def get(self, name: str, *, expire_s: int) -> bytes | None:
         """Return a note and keep it for some seconds more, or None."""
 

@@ -10,13 +10,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.errors import BackendError, BusyError, ImageError, PromptError
 from backend.core.ttl_map import TtlMap
+from backend.core.units import MEGABYTE
 from backend.core.workers import Urgency, Workers
 from backend.embeddings.embedder import Embedder
 from backend.embeddings.encode_batches import EncodeBatches
@@ -39,8 +41,18 @@ MOST_PREPARED = 8  # images of one task; a Repeater may show a hundred
 # Images that wait to be prepared, with all that are more urgent; what comes on top is not.
 MAX_WAITING = {Urgency.OPENED_TASK: 256, Urgency.BATCH: 64, Urgency.PREFETCH: 16}
 
+# Of files that are there and wait to be decoded and encoded, for tasks that nobody waits for.
+MAX_WAITING_BYTES = 256 * MEGABYTE
+
 Place = tuple[str, int, str]  # project, task, address: a cloud address means its task's storage
-Fetched = tuple[EmbeddingKey, Callable[[], Embedding]]  # an image's key, and what embeds it
+
+
+class Fetched(NamedTuple):
+    """An image's key, what embeds it, and the bytes of the file that this holds."""
+
+    key: EmbeddingKey
+    compute: Callable[[], Embedding]
+    nbytes: int
 
 
 class TaskImages:
@@ -83,6 +95,8 @@ class TaskImages:
         self._addresses: TtlMap[Place, EmbeddingKey] = TtlMap(ADDRESSES_KEPT)
         self._lock = threading.Lock()
         self._fetching: dict[Place, Future[Fetched]] = {}
+        # What embeds a file that waits, as long as it does -> its bytes.
+        self._held: WeakKeyDictionary[Callable[[], Embedding], int] = WeakKeyDictionary()
         self._background = Workers("prepare", BACKGROUND_FETCHES)
 
     def embedding(
@@ -108,7 +122,7 @@ class TaskImages:
         with self._waiting():
             embedding = None if key is None else self._embedder.find_stored(key)
             if key is None or embedding is None:
-                key, compute = self._fetch_once(place)
+                key, compute, _ = self._fetch_once(place)
                 embedding = self._embedder.find(key, compute)
             return key, embedding
 
@@ -182,7 +196,7 @@ class TaskImages:
             ImageError: the image cannot be decoded.
             BusyError: too many clicks wait for images already.
         """
-        key, compute = self._embeddable(data, name="the image")
+        key, compute, _ = self._embeddable(data, name="the image")
         with self._waiting():
             return key, self._embedder.find(key, compute)
 
@@ -256,12 +270,22 @@ class TaskImages:
             place = (project, task["id"], image_address(task, tag, None))
             key = self._addresses.get(_shortened(place))
             if key is None or not self._embedder.load(key):
-                key, compute = self._fetch_once(place)
+                key, compute, nbytes = self._fetch_once(place)
                 compute = functools.partial(self._compute_unasked, compute, tell)
-                if not self._embedder.prepare(key, compute, urgency):
+                if not self._holds(compute, nbytes) or not self._embedder.prepare(
+                    key, compute, urgency
+                ):
                     dropped()
         except BackendError as error:
             tell(error)
+
+    def _holds(self, compute: Callable[[], Embedding], nbytes: int) -> bool:
+        """Count the bytes of a file until nothing needs it any more; False: too many already."""
+        with self._lock:
+            if sum(self._held.values()) + nbytes > MAX_WAITING_BYTES:
+                return False
+            self._held[compute] = nbytes
+        return True
 
     @staticmethod
     def _compute_unasked(
@@ -313,7 +337,7 @@ class TaskImages:
                 self._pixels.put_image(key.image_sha256, image)
             return image
 
-        return key, functools.partial(self._embed, decode)
+        return Fetched(key, functools.partial(self._embed, decode), len(data))
 
     def _embed(self, decode: Callable[[], NDArray[np.uint8]]) -> Embedding:
         # Twice as many fit into memory, and masks do not differ before and after a restart.

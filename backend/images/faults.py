@@ -138,6 +138,14 @@ class WantedImage:
             "not an address of an image",
         )
 
+    def too_long(self, most: int) -> ImageUnreachableError:
+        """An address that no server would take, and that takes long to look through."""
+        return self.unreachable(
+            f"its address, or one that it redirects to, has more than {most} characters",
+            "put the image's address into the task, or the image as a data: URI",
+            f"address of more than {most} characters",
+        )
+
     def redirected_too_often(self, times: int) -> ImageUnreachableError:
         """It leads from address to address."""
         return self.unreachable(

@@ -29,6 +29,8 @@ from backend.transport.urls import (
     redirect_target,
 )
 
+LONGEST_ADDRESS = 16_384  # characters; servers take 8 kB, and a signed one may have 4
+
 
 class ImageLoader:
     """Fetches the images of tasks from wherever Label Studio and the settings let them be.
@@ -71,6 +73,8 @@ class ImageLoader:
         try:
             if wanted.is_data:
                 return _data_uri(wanted, self._max_mb * MEGABYTE)
+            if len(wanted.uri) > LONGEST_ADDRESS:
+                raise wanted.too_long(LONGEST_ADDRESS)
             deadline = Deadline(self._timeout_s)
             url, server = self._locate(wanted, project)
             try:

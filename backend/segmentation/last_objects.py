@@ -12,8 +12,9 @@ from backend.core.ttl_map import TtlMap
 from backend.embeddings.shared_notes import SharedNotes, opened, sealed
 from backend.labeling.prompts import Point, Prompt, Rectangle
 
-OBJECTS_REMEMBERED = 10_000  # under 1 kB each as people click
+OBJECTS_REMEMBERED = 2_000  # under 1 kB each as people click; 40 MB when all have most points
 MOST_POINTS = 100  # of one that is remembered: 16 kB
+LONGEST_LABELS = 100  # characters that are kept as they are; of longer ones their SHA-256
 REMEMBERED_FOR_S = 600  # then an annotator has gone on to something else
 
 # Project, task, Image tag, page and labels: where a further click may belong to the same object.
@@ -68,6 +69,8 @@ class LastObjects:
         if len(prompt.points) > MOST_POINTS:
             self._forget(key)
             return
+        key = _shortened(key)
+        prompt = dataclasses.replace(prompt, to_name=key[2], labels=key[-1])
         is_shared = False
         if self._shared is not None:
             name = _name(key)
@@ -79,17 +82,30 @@ class LastObjects:
 
     def get(self, key: ObjectKey) -> Prompt | None:
         """Return the last object, or None if that was too long ago or never."""
+        key = _shortened(key)
         own, is_shared = self._own.get(key) or (None, True)
         if self._shared is None or not is_shared:  # what is there would be an earlier one
             return own
         name = _name(key)
         note = self._shared.get(name, expire_s=REMEMBERED_FOR_S)
-        return (None if note is None else _read(name, note)) or own
+        if note is None:  # where the others answer, they know of a later object, or of none
+            return None if self._shared.is_up else own
+        return _read(name, note) or own
 
     def _forget(self, key: ObjectKey) -> None:
+        key = _shortened(key)
         self._own.remove(key)
         if self._shared is not None:
             self._shared.remove(_name(key))
+
+
+def _shortened(key: ObjectKey) -> ObjectKey:
+    """Replace long labels by their hash, and texts that came with a request by ones of its size."""
+    project, task_id, to_name, item_index, labels = key
+    if len(to_name) + sum(map(len, labels)) <= LONGEST_LABELS:
+        return key
+    digest = hashlib.sha256(orjson.dumps([to_name, labels])).hexdigest()
+    return project, task_id, "", item_index, (digest,)
 
 
 def _name(key: ObjectKey) -> str:

@@ -105,7 +105,10 @@ def identify_weights(path: Path) -> WeightsId:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if path == BUNDLED_DEMO:
         return WeightsId("demo", sha256)
-    return WeightsId("official" if sha256 == OFFICIAL.sha256 else path.stem, sha256)
+    if sha256 == OFFICIAL.sha256:
+        return WeightsId("official", sha256)
+    # A file of somebody's that is called official.pt is not taken for the official weights.
+    return WeightsId(path.name if path.stem in ("official", "demo") else path.stem, sha256)
 
 
 @dataclass(frozen=True, eq=False)  # equal tensors are no single truth value

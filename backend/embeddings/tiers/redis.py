@@ -77,17 +77,22 @@ class RedisCache:
             thread.join()
         self._client.close()
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it answered last."""
+        return self._is_up
+
     def get(self, name: str, *, expire_s: int | None = None) -> bytes | None:
         """Return what was put last and keep it for as long again, or None."""
+        is_note = expire_s is not None  # of clicks; what is counted are look-ups of embeddings
         expire_s = expire_s or self._expire_s
         value = self._ask(lambda: self._client.getex(PREFIX + name, ex=expire_s), None)
         if not isinstance(value, bytes):
             value = None
-        with self._lock:
-            if value is None:
-                self._misses += 1
-            else:
-                self._hits += 1
+        if not is_note:
+            with self._lock:
+                self._hits += value is not None
+                self._misses += value is None
         return value
 
     def put(self, name: str, value: bytes, *, expire_s: int | None = None) -> bool:

@@ -1,4 +1,5 @@
 import dataclasses
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,10 @@ class Shared:
         self.notes = {}
         self.is_gone = False
         self.is_full = False
+
+    @property
+    def is_up(self):
+        return not self.is_gone
 
     def get(self, name, *, expire_s):
         return None if self.is_gone else self.notes.get(name)
@@ -74,7 +79,9 @@ def test_object_of_too_many_points_is_not_remembered_nor_the_one_before_it(share
 def test_shared_object_is_the_same_in_every_digit(prompt):
     shared = Shared()
     LastObjects(shared).put(KEY, prompt)
-    assert LastObjects(shared).get(KEY) == prompt
+    # Image tag and labels are the key's.
+    expected = dataclasses.replace(prompt, to_name=KEY[2], labels=KEY[4])
+    assert LastObjects(shared).get(KEY) == expected
 
 
 def test_last_object_of_another_service_comes_before_an_older_own_one():
@@ -149,3 +156,31 @@ def test_note_of_another_version_is_none(note):
     (name,) = shared.notes
     shared.notes[name] = sealed(name, note)
     assert LastObjects(shared).get(KEY) is None
+
+
+def test_objects_of_the_longest_labels_and_most_points_take_a_bounded_room():
+    """Each with texts of its own, as a request brings them."""
+    objects = LastObjects(None)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(3 * last_objects.OBJECTS_REMEMBERED):
+            labels = (f"{number}" + "\U0001f600" * 9_000,)
+            prompt = Prompt("image" * 100, None, labels, 0.0, (Point(number / 7, 1.0, True),))
+            objects.put(("1.0", number, "image" * 100, None, labels), prompt)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 4_000_000
+    assert objects.get(("1.0", number, "image" * 100, None, labels)).points == prompt.points
+
+
+def test_note_that_is_gone_while_others_answer_is_not_replaced_by_an_older_object():
+    """Another service has removed or overwritten it: what this one remembers is an earlier one."""
+    shared = Shared()
+    here = LastObjects(shared)
+    here.put(KEY, CLICK)
+    shared.notes.clear()
+    assert here.get(KEY) is None
+    shared.is_gone = True
+    assert here.get(KEY) == CLICK

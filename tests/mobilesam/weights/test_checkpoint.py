@@ -163,3 +163,10 @@ def test_weights_are_known_under_another_files_name_and_others_are_not():
     weights_id = WeightsId("mine", "0123456789abcdef")
     assert weights_id.is_in("mobilesam-renamed-weights-01234567")
     assert not weights_id.is_in("mobilesam-mine-weights-76543210")
+
+
+@pytest.mark.parametrize("name", ["official.pt", "demo.pt"])
+def test_file_that_is_only_called_so_is_not_taken_for_those_weights(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"somebody's own")
+    assert identify_weights(path).name == name

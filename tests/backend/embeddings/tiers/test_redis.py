@@ -36,6 +36,10 @@ def test_one_service_finds_what_another_put(redis_process):
         assert second.state().bytes > 0
         second.remove(NAME)
         assert not first.has(NAME)
+        second.put("a note", b"x", expire_s=60)
+        for note in ("a note", "no note"):  # of clicks; no look-up of an embedding
+            second.get(note, expire_s=60)
+        assert (second.state().hits, second.state().misses) == (1, 1)
 
 
 def test_entry_expires_and_each_use_renews_it(redis_process):
