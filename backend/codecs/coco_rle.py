@@ -75,11 +75,11 @@ def fill_rings(rings: Sequence[Ring], size_hw: tuple[int, int]) -> Rle:
         if not (np.abs(xy) <= FARTHEST * max(size_hw)).all():
             raise PolygonError("it lies far outside the image", remedy="draw it again")
         length += np.abs(np.diff(xy, axis=0, append=xy[:1])).max(axis=1).sum()
-    if length > MAX_OUTLINE_PX:
-        raise PolygonError(
-            f"its outline is {length:.0f} pixels long, more than {MAX_OUTLINE_PX}",
-            remedy="draw it with fewer turns, or as a mask",
-        )
+        if length > MAX_OUTLINE_PX:
+            raise PolygonError(
+                f"its outline is more than {MAX_OUTLINE_PX} pixels long",
+                remedy="draw it with fewer turns, or as a mask",
+            )
     flat = [list(ring) for ring in rings]
     return _as_text(coco_masks.merge(coco_masks.frPyObjects(flat, *size_hw)))
 

@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from backend.codecs.grid_slits import spliced
 from backend.codecs.slits import SLIT_PX, open_holes
 from backend.core.errors import MaskShapeError
 
@@ -57,9 +58,11 @@ def mask_polygons(mask: NDArray[np.bool_], *, tolerance_px: float) -> list[NDArr
     if not mask.any():
         return []
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
-    parts = _parts(mask[top : top + height, left : left + width])
-    if tolerance_px > 0:
-        parts = _simplified(parts, tolerance_px)
+    mask = mask[top : top + height, left : left + width]
+    if not tolerance_px:
+        rings = _opened_rings(mask)
+        return [ring + np.array([left, top]) for ring in sorted(rings, key=_area, reverse=True)]
+    parts = _simplified(_parts(mask), tolerance_px)
     return [
         shapely.get_coordinates(open_holes(part).exterior)[:-1] + np.array([left, top])
         for part in sorted(parts, key=lambda part: part.area, reverse=True)
@@ -69,13 +72,31 @@ def mask_polygons(mask: NDArray[np.bool_], *, tolerance_px: float) -> list[NDArr
 class _Corners(NamedTuple):
     """Where rings turn, in no order.
 
-    `xy` is (N, 2); `following` the number of the next corner along the ring; `pixels_yx` (N, 2) a
-    pixel of the object at the corner.
+    `xy` is (N, 2), and `grid_xy` without what keeps corners apart that only touch; `kinds` as for
+    `TURNS`; `following` the number of the next corner along the ring; `pixels_yx` (N, 2) a pixel of
+    the object at the corner.
     """
 
+    grid_xy: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
     xy: NDArray[np.float64]
     following: NDArray[np.int64]
     pixels_yx: NDArray[np.int64]
+
+
+def _opened_rings(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Trace a ring around each part, along the pixels' edges and around its holes, too."""
+    corners = _corners(mask)
+    rings = _rings(corners.following.tolist())
+    points, links = spliced(
+        mask, corners.grid_xy, corners.kinds, corners.xy, corners.following, rings
+    )
+    return [points[ring] for ring in _rings(links) if len(ring) > 1]
+
+
+def _area(ring: NDArray[np.float64]) -> float:
+    x, y = ring.T
+    return float(x @ np.roll(y, -1) - y @ np.roll(x, -1))
 
 
 def _parts(mask: NDArray[np.bool_]) -> list[shapely.Polygon]:
@@ -87,8 +108,7 @@ def _parts(mask: NDArray[np.bool_]) -> list[shapely.Polygon]:
     for ring in _rings(corners.following.tolist()):
         part = int(part_numbers[tuple(corners.pixels_yx[ring[0]])])
         xy = corners.xy[ring]
-        x, y = xy.T
-        if x @ np.roll(y, -1) > y @ np.roll(x, -1):  # clockwise on the screen
+        if _area(xy) > 0:  # clockwise on the screen
             outlines[part] = xy
         else:
             holes.setdefault(part, []).append(xy)
@@ -114,6 +134,8 @@ def _corners(mask: NDArray[np.bool_]) -> _Corners:
     xy = np.stack([x, y], axis=1)
     towards_pixel = np.where(IS_CONVEX[kinds, None], sides, -sides)
     return _Corners(
+        grid_xy=xy,
+        kinds=kinds,
         xy=xy + IS_TOUCH[kinds, None] * towards_pixel * SLIT_PX,
         following=np.where(comes_along_column, along_row, along_column),
         pixels_yx=(xy + (towards_pixel - 1) // 2)[:, ::-1],

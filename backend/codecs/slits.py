@@ -54,7 +54,7 @@ def join_parts(parts: Sequence[shapely.Polygon], width_px: float) -> shapely.Pol
     Raises:
         PolygonError: arithmetic cannot join them.
     """
-    pieces = _pieces(shapely.union_all(parts))
+    pieces = _pieces(shapely.disjoint_subset_union_all(parts))
     if len(pieces) > 1:
         bridges = _bridges(pieces)
         pieces = _pieces(shapely.union_all([*pieces, _strips(bridges, width_px)]))
@@ -78,7 +78,7 @@ def _bridges(pieces: Sequence[shapely.Polygon]) -> list[shapely.LineString]:
             for xy in corners
             if owner_of.setdefault(tuple(xy), number) != number
         ]
-    everything = shapely.union_all(pieces)
+    everything = shapely.disjoint_subset_union_all(pieces)
     left, top, right, bottom = everything.bounds
     around = shapely.box(left - 1, top - 1, right + 1, bottom + 1).difference(everything)
     gap = max(shapely.get_parts(around), key=shapely.get_num_coordinates)

@@ -56,7 +56,8 @@ class FileNames:
                 key = str(PurePosixPath(key).with_suffix(""))
             folders = {str(folder) for folder in PurePosixPath(key).parents} - {"."}
             # A name cannot be a file and a folder at once: a.jpg and a.jpg/b.jpg.
-            if key not in self._taken | self._folders and not folders & self._taken:
+            is_free = key not in self._taken and key not in self._folders
+            if is_free and self._taken.isdisjoint(folders):
                 self._taken.add(key)
                 self._folders |= folders
                 return candidate

@@ -205,3 +205,11 @@ def test_straight_lines_need_few_points():
 def test_array_that_is_no_mask_is_refused(mask):
     with pytest.raises(MaskShapeError):
         mask_polygons(mask, tolerance_px=0)
+
+
+def test_ten_thousand_holes_are_on_one_ring_that_fills_the_mask():
+    mask = np.ones((302, 302), bool)
+    mask[1:-1:3, 1:-1:3] = False
+    [ring] = mask_polygons(mask, tolerance_px=0)
+    assert shapely.Polygon(ring).is_valid
+    np.testing.assert_array_equal(polygons_mask([ring], mask.shape), mask)

@@ -186,3 +186,9 @@ def test_stems_differ_where_label_files_go_with_them():
     names = FileNames(for_training=True)
     assert names.name(TaskImage(1, "http://h/a.jpg")) == "a.jpg"
     assert names.name(TaskImage(2, "http://h/a.png")) == "a_2.png"
+
+
+def test_twenty_thousand_images_of_one_name_have_names_of_their_own():
+    names = FileNames()
+    images = (TaskImage(n // 100, f"s3://b/{n}/image.jpg", n % 100) for n in range(20_000))
+    assert len({names.name(image) for image in images}) == 20_000
