@@ -29,6 +29,27 @@ def encode_rle(mask: NDArray[np.bool_]) -> Rle:
     return _as_text(coco_masks.encode(np.asfortranarray(mask, np.uint8)))
 
 
+def encode_rows(rows: NDArray[np.bool_], *, top: int, height: int) -> Rle:
+    """Compress a mask of which only some rows are on, in work for those alone.
+
+    Args:
+        rows: (rows, W) of the mask.
+        top: number of the first of them.
+        height: of the mask, in rows.
+    """
+    width = rows.shape[1]
+    # Column by column, a change in front of each row and behind the last one.
+    changes = np.diff(np.pad(rows.T.view(np.int8), ((0, 0), (1, 1))), axis=1)
+    columns, places = np.nonzero(changes)
+    edges = columns * height + top + places
+    joined = np.flatnonzero(edges[1:] == edges[:-1])  # where a column goes on in the next one
+    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    size = height * width
+    counts = np.diff(edges, prepend=0, append=[] if edges.size and edges[-1] == size else size)
+    rle = {"size": [height, width], "counts": counts.tolist()}
+    return _as_text(coco_masks.frPyObjects(rle, height, width))
+
+
 def decode_rle(
     rle: Mapping[str, Any], size_hw: tuple[int, int], *, max_pixels: int
 ) -> NDArray[np.bool_]:

@@ -30,6 +30,17 @@ def decode_runs(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool
     Raises:
         RunLengthError: they are not whole numbers that fill the mask.
     """
+    require_runs(runs, height, width)
+    is_on = np.arange(len(runs)) % 2 == 1
+    return np.repeat(is_on, runs).reshape(height, width)
+
+
+def require_runs(runs: Sequence[int], height: int, width: int) -> None:
+    """Check that runs can be drawn.
+
+    Raises:
+        RunLengthError: they are not whole numbers that fill the mask.
+    """
     size = height * width
     if not all(type(run) is int and 0 <= run <= size for run in runs) or sum(runs) != size:
         raise RunLengthError(
@@ -37,5 +48,3 @@ def decode_runs(runs: Sequence[int], height: int, width: int) -> NDArray[np.bool
             remedy="send them as /playground/masks answered them",
             reason="Runs do not fill the mask",
         )
-    is_on = np.arange(len(runs)) % 2 == 1
-    return np.repeat(is_on, runs).reshape(height, width)

@@ -155,6 +155,14 @@ class Embedder:
         """Return how many images wait for the encoder, the one in it included."""
         return len(self._pending)
 
+    def close(self) -> None:
+        """Compute nothing any more; who waits for something is told so."""
+        self._encoder.close()
+        with self._lock:
+            jobs = [job for job in self._pending.values() if not job.has_begun]
+        for job in jobs:
+            job.result.cancel()
+
     def _has(self, key: EmbeddingKey) -> bool:
         return key in self._pending or key in self.cache
 

@@ -79,6 +79,10 @@ class Prefetcher:
                 return
             self._ask(question)
 
+    def close(self) -> None:
+        """Ask nothing any more."""
+        self._workers.close()
+
     def _ask(self, question: "_Question") -> None:
         self._asking[question.project] = None
         self._remember(question, ASKED_AGAIN_AFTER_S)

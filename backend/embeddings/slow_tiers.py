@@ -151,6 +151,8 @@ class SlowTiers:
 
     def close(self) -> None:
         """End the tiers' threads and connections."""
+        if self._writer is not None:
+            self._writer.close()
         for store in self._stores:
             store.close()
 

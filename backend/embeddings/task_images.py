@@ -237,6 +237,10 @@ class TaskImages:
             job = functools.partial(self._prepare, task, tag, project, urgency, dropped)
             self._background.submit(urgency, job)
 
+    def close(self) -> None:
+        """Prepare nothing any more."""
+        self._background.close()
+
     @contextmanager
     def _waiting(self) -> Iterator[None]:
         if not self._waiting_room.acquire(blocking=False):

@@ -145,7 +145,13 @@ class ClickService:
         return self._embedder.slow_tiers.flush(timeout_s)
 
     def close(self) -> None:
-        """End all connections; for tests and commands, a service ends with its process."""
+        """End all threads and connections; a service ends with its process instead.
+
+        What is not written yet is not written any more; see `flush`.
+        """
+        self._prefetcher.close()
+        self._images.close()
+        self._embedder.close()
         self._embedder.slow_tiers.close()
         self._connections.close()
 

@@ -143,6 +143,24 @@ def test_clicks_go_on_when_more_requests_than_threads_end_that_never_would(annot
     assert [click() for _ in range(4)] == [""] * 4
 
 
+def test_health_and_clicks_are_answered_beside_connections_that_say_nothing(annotator):
+    """Gunicorn alone gives each of them a thread for 5 s: minutes, here."""
+    url, click = annotator
+    health = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    with ExitStack() as stack:
+        silent = [stack.enter_context(connect(url)) for _ in range(300)]
+        assert statuses_of(url, health) == [200]
+        assert click() == ""
+        silent[0].sendall(health)  # it is heard when it speaks
+        assert silent[0].recv(15).startswith(b"HTTP/1.1 200")
+        more = [stack.enter_context(connect(url)) for _ in range(300)]
+        assert statuses_of(url, health) == [200]
+        assert click() == ""
+        assert silent[1].recv(1) == b""  # the oldest made way
+        more[-1].sendall(health)
+        assert more[-1].recv(15).startswith(b"HTTP/1.1 200")
+
+
 def test_clients_that_leave_before_the_answer_harm_nobody(annotator):
     url, click = annotator
     for _ in range(3 * THREADS):

@@ -134,3 +134,17 @@ def test_request_id_is_taken_if_it_is_harmless(sent, is_taken):
     taken = accepted_id(sent)
     assert (taken == sent) == is_taken
     assert accepted_id(taken) == taken
+
+
+@given(st.text(), st.text(), st.text())
+def test_nothing_in_a_line_is_a_control_of_a_terminal(path, project, reason):
+    fault = Fault(code="prompt", reason=reason, message=reason, remedy=project)
+    request = record(path=path, project=project, status=422)
+    request.fault = fault
+    with pytest.MonkeyPatch.context() as patch:
+        written = []
+        patch.setattr("backend.monitoring.request_log.log.log", lambda *line: written.append(line))
+        log_request(request)
+    ((_, form, text),) = written
+    assert (form % text).isprintable()
+    assert "\x1b" not in logfmt([("task", "\x1b[2J\x9b31m\u202e")])

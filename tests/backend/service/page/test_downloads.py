@@ -11,8 +11,10 @@ from PIL import Image
 from pycocotools import mask as coco_masks
 
 from backend.codecs.brush import decode_brush
+from backend.codecs.coco_rle import encode_rle, encode_rows
 from backend.codecs.run_lengths import encode_runs
 from backend.label_studio.projects import LABELING_CONFIG
+from backend.service.page import downloads
 from backend.service.page.bodies import MAX_OBJECTS, DrawnImage, DrawnObject
 from backend.service.page.downloads import coco_instances, label_studio_tasks, png_file
 
@@ -129,3 +131,38 @@ def test_empty_object_gives_a_file_too(client):
     empty = np.zeros(SIZE_HW, np.bool_)
     coco = client.post("/playground/downloads/coco", json=body([empty])).json
     assert coco["annotations"][0]["area"] == 0
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.integers(0, 3))
+def test_rows_are_compressed_as_the_whole_mask_is(mask, blank):
+    mask[:blank] = False
+    rows = np.flatnonzero(mask.any(axis=1))
+    top, bottom = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
+    found = encode_rows(mask[top:bottom], top=int(top), height=len(mask))
+    assert found == encode_rle(mask)
+
+
+@pytest.mark.parametrize("kind", ["png", "coco", "label-studio"])
+def test_objects_of_more_pixels_than_are_drawn_are_refused(client, kind):
+    side = 10_000
+    whole = {"runs": [0, side * side], "score": 0.5}
+    sent = {"name": "a.jpg", "height": side, "width": side, "objects": [whole] * 5}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downloads, "MAX_DRAWN_PIXELS", 1)
+        response = client.post(f"/playground/downloads/{kind}", json=sent)
+    assert response.status == "413 Too many pixels in one download"
+    assert response.json["error"]["remedy"] == "download fewer of them at once"
+
+
+def test_small_objects_of_a_large_image_cost_their_rows_only(client):
+    side = 10_000
+    dots = [
+        {"runs": [side * row + 5, 1, side * side - side * row - 6], "score": 0.5}
+        for row in range(100)
+    ]
+    sent = {"name": "a.jpg", "height": side, "width": side, "objects": dots}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(downloads, "MAX_DRAWN_PIXELS", 100 * side)
+        response = client.post("/playground/downloads/coco", json=sent)
+    boxes = [annotation["bbox"] for annotation in response.json["annotations"]]
+    assert boxes == [[5.0, float(row), 1.0, 1.0] for row in range(100)]
