@@ -13,7 +13,7 @@ from mobilesam.errors import TrainingError
 from mobilesam.evaluation.report import labelled_coco, measure, rows, whole_image
 from mobilesam.model.mobile_sam import SIZES, MobileSAM
 from mobilesam.predictor import Predictor
-from mobilesam.runtimes.choice import find_device
+from mobilesam.runtimes.cuda_device import find_device
 from mobilesam.training.card import write_card
 from mobilesam.training.curve_plot import draw_curve
 from mobilesam.training.run import Run, RunOptions
@@ -80,7 +80,7 @@ def train(options: argparse.Namespace) -> None:
     folder: Path = options.folder or options.out.with_suffix(".run")
     parent = find_checkpoint(options.parent)
     model = load_model(parent)
-    device = find_device(options.device)
+    device = find_device(options.device).device
     part = choose_part(options.part, model, device)
     images, data = _read_data(options, folder)
     recipe = Recipe(
