@@ -162,6 +162,7 @@ def service(
         "MOBILESAM_HOST": "127.0.0.1",
         "MOBILESAM_CHECKPOINT": checkpoint,
         "MOBILESAM_ALLOW_HOSTS": "127.0.0.1",  # the image host is there
+        "MOBILESAM_ZOOM": "off",  # masks are compared with those of the whole image
     }
     backend = ChildProcess(
         "The service",

@@ -35,7 +35,7 @@ def test_a_click_sends_one_transfer_and_fetches_no_pixels(
     for count in (1, 2):
         prompt = ObjectPrompt(CLICKS.points_xy[:count], CLICKS.point_labels[:count])
         loaded_gpu.forget()
-        runs, _ = object_masks.segment(key, embedding, prompt, runs_will_do=True)
+        runs, _ = object_masks.segment(key, embedding, prompt, fetch=bytes, runs_will_do=True)
         assert isinstance(runs, MaskRuns)
         sent, *fetched = loaded_gpu.transfers
         assert sent.to == "gpu"
@@ -49,8 +49,8 @@ def test_a_mask_to_be_cleaned_is_the_one_whose_runs_would_come(
     gpu_predictor, object_masks, embedding
 ):
     key = EmbeddingKey(gpu_predictor.model_id, "0" * 64)
-    runs, score = object_masks.segment(key, embedding, CLICKS, runs_will_do=True)
-    mask, same_score = object_masks.segment(key, embedding, CLICKS, runs_will_do=False)
+    runs, score = object_masks.segment(key, embedding, CLICKS, fetch=bytes, runs_will_do=True)
+    mask, same_score = object_masks.segment(key, embedding, CLICKS, fetch=bytes, runs_will_do=False)
     assert score == same_score
     is_on = np.arange(runs.edges.size - 1) % 2 != runs.begins_true
     np.testing.assert_array_equal(np.repeat(is_on, np.diff(runs.edges)).reshape(mask.shape), mask)

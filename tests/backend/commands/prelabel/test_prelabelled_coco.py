@@ -43,10 +43,15 @@ class TestCoco:
         ]
         shown = capsys.readouterr().err
         assert "annotation 2 of '101.png': the prompt's label 'Zebra' is unknown" in shown
-        assert "annotation 4 of 'deep/102.png' has a box without an area" in shown
-        assert report.notes == [
-            "1 images of the COCO file are those of no task, such as 'none.png'"
+        assert [note.split(" of ")[0] for note in report.notes] == [
+            "no control for masks takes the label 'Zebra'",
+            (
+                "in the COCO file, annotation 4: it has no area: "
+                "neither a segmentation nor a bbox with two sides"
+            ),
+            "1 images",
         ]
+        assert "those of no task, such as 'none.png'" in report.notes[2]
 
     def test_missing_file_is_an_error(self, settings, predictor, tmp_path):
         with pytest.raises(DatasetError, match="cannot read"):

@@ -44,7 +44,7 @@ def gpu_click_service(monkeypatch):
     monkeypatch.setattr(ImageLoader, "fetch", lambda _, uri, **_named: png(40, 50 + len(uri)))
     predictor = FakePredictor()
     predictor.device = "cuda:0"
-    with closing(ClickService(predictor, Settings(prefetch_tasks=0))) as click_service:
+    with closing(ClickService(predictor, Settings(prefetch_tasks=0, zoom="off"))) as click_service:
         click_service._embedder.cache.max_bytes = 1000
         yield click_service
 
@@ -81,5 +81,5 @@ def test_damaged_entry_of_memory_is_a_miss(gpu_click_service):
 
 
 def test_memory_is_one_tier_on_a_cpu(predictor):
-    with closing(ClickService(predictor, Settings())) as click_service:
+    with closing(ClickService(predictor, Settings(zoom="off"))) as click_service:
         assert list(click_service.describe()["cache"]) == ["memory"]
