@@ -30,6 +30,7 @@ from backend.commands.demo.child_process import ChildProcess, free_port
 from backend.embeddings import prefetch
 from backend.images.decode import decode_image
 from backend.label_studio import projects
+from backend.label_studio.project_tasks import SEQUENTIAL
 from benchmarks.key_points import key_point
 from mobilesam import Predictor
 from mobilesam.mask_geometry import central_point, intersection_over_union
@@ -133,7 +134,7 @@ def image_host(
         def _api(self) -> dict[str, Any]:
             address = urlsplit(self.path)
             if address.path != "/api/tasks/":
-                return {"sampling": prefetch.SEQUENTIAL}
+                return {"sampling": SEQUENTIAL}
             later, *_ = json.loads(parse_qs(address.query)["query"][0])["filters"]["items"]
             number = (served_after or {}).get(later["value"])
             images = f"http://{self.headers['Host']}"

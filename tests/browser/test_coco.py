@@ -7,6 +7,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+import requests
 from labeling_page import regions_mask
 from playwright.sync_api import expect
 from pycocotools import mask as coco_masks
@@ -156,8 +157,10 @@ def is_label(region):
 def test_label_studios_own_export_beside_ours(api, project_id, data_set, out):
     """Print the table of docs/coco.md: `pytest -s -k own_export tests/browser/test_coco.py`."""
     truth, ours = COCO(data_set / "instances.json"), COCO(out / "instances.json")
-    archive = api._http.get(
-        f"{api.url}/api/projects/{project_id}/export?exportType=BRUSH_TO_COCO"
+    archive = requests.get(
+        f"{api.url}/api/projects/{project_id}/export?exportType=BRUSH_TO_COCO",
+        headers={"Authorization": api.authorization()},
+        timeout=120,
     ).content
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         theirs = json.loads(files.read("result_coco.json"))
