@@ -172,7 +172,7 @@ def _import_to_project(
         project_id = _project_called(options.new_title, coco, options, server, settings)
     project = ProjectTasks(server, project_id)
     maker = _task_maker(project.labeling_config, coco, options, settings)
-    missing = _missing(coco, project)
+    missing = _missing(coco, project, options)
     report.known = len(coco.images) - len(missing)
     report.place = f"{server.url}/projects/{project_id}/data"
     with tqdm(total=len(missing), unit="image", disable=None) as bar:
@@ -204,9 +204,18 @@ def _project_called(
     return project_id
 
 
-def _missing(coco: CocoFile, project: ProjectTasks) -> list[CocoImage]:
-    """The images that a project does not have, by the names that it was given or uploaded with."""
+def _missing(coco: CocoFile, project: ProjectTasks, options: ImportOptions) -> list[CocoImage]:
+    """The images that a project does not have, by the names that it was given or uploaded with.
+
+    Of images that stay where they are, the address says that, and no name that another one ends in.
+    """
     imported, others = project.image_uris()
+    if options.image_url is not None:
+        return [
+            image
+            for image in coco.images
+            if image.file_name not in imported and _url(image, options) not in others
+        ]
     images = [TaskImage(0, uri) for uri in others]
     ends = {name for one in images for name in image_names(one)}
     uploads = {own_name(one) for one in images if one.is_upload}
