@@ -6,6 +6,7 @@ import pytest
 import redis_server
 from hypothesis import settings
 from played_gpu import PlayedGpu
+from small_objects import large_image, large_mask  # noqa: F401 - fixtures
 
 from benchmarks.weights import write_full_size_weights
 from mobilesam import Predictor

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_objects import LARGE_HW
 
 from mobilesam import SAM, ObjectPrompt, PromptError, predict_refined
 from mobilesam.mask_geometry import bounding_box, central_point, intersection_over_union
-from mobilesam.scenes import generate_scene
 from mobilesam.zoom import (
     ImagePixels,
     View,
@@ -15,31 +15,6 @@ from mobilesam.zoom import (
     mask_extent,
     predict_zoomed,
 )
-
-LARGE_HW = (900, 1200)
-AT = (613, 417)  # where the scene is put into a large image
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return generate_scene(10_000_000)
-
-
-@pytest.fixture(scope="module")
-def large_image(scene):
-    """A scene of 256 x 256 pixels in a large grey image: its objects are small there."""
-    image = np.full((*LARGE_HW, 3), 127, np.uint8)
-    x, y = AT
-    image[y : y + 256, x : x + 256] = scene.image
-    return image
-
-
-@pytest.fixture(scope="module")
-def large_mask(scene):
-    mask = np.zeros(LARGE_HW, np.bool_)
-    x, y = AT
-    mask[y : y + 256, x : x + 256] = scene.masks[0]
-    return mask
 
 
 class Remembering(ImagePixels):
@@ -103,6 +78,11 @@ def test_window_keeps_a_prompts_positive_points_and_box_and_drops_negatives_outs
         pytest.param((100, 100, 110, 104), Window(73, 70, 64), id="no-less-than-the-model-can-use"),
         pytest.param((0, 0, 266, 100), Window(-266, -349, 798), id="over-the-borders"),
         pytest.param((100, 100, 400, 400), None, id="too-large-to-gain"),
+        *(
+            pytest.param(tuple(np.roll((odd, 1, 9, 9), place)), None, id=f"{odd}-at-{place}")
+            for odd in (np.nan, np.inf, -np.inf)
+            for place in range(4)
+        ),
     ],
 )
 def test_window_is_about_the_object_where_that_pays(extent, window):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from segmenting import box, click, predict
+from small_objects import LARGE_HW
 
 from backend.codecs.brush import decode_brush
 from backend.core.errors import ImageError
@@ -15,32 +16,7 @@ from backend.segmentation.zoomed_clicks import ZoomChoice
 from backend.settings.settings import Settings
 from mobilesam import ObjectPrompt
 from mobilesam.mask_geometry import bounding_box, central_point
-from mobilesam.scenes import generate_scene
 from mobilesam.zoom import ImagePixels, predict_zoomed
-
-LARGE_HW = (900, 1200)
-AT = (613, 417)
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return generate_scene(10_000_000)
-
-
-@pytest.fixture(scope="module")
-def pixels(scene):
-    image = np.full((*LARGE_HW, 3), 127, np.uint8)
-    x, y = AT
-    image[y : y + 256, x : x + 256] = scene.image
-    return image
-
-
-@pytest.fixture(scope="module")
-def small_mask(scene):
-    mask = np.zeros(LARGE_HW, np.bool_)
-    x, y = AT
-    mask[y : y + 256, x : x + 256] = scene.masks[0]
-    return mask
 
 
 @pytest.fixture
@@ -62,9 +38,9 @@ def zooming(predictor, **settings):
 
 
 @pytest.fixture
-def service(demo_predictor, files, pixels):
+def service(demo_predictor, files, large_image):
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
+    Image.fromarray(large_image).save(file, "PNG")
     files.content = {"/data/upload/1/a.jpg": file.getvalue()}
     with closing(zooming(demo_predictor)) as service:
         yield service
@@ -86,11 +62,11 @@ def mask_of(prediction):
 
 
 def test_box_on_a_small_object_is_answered_from_a_window(
-    service, demo_predictor, encoded, pixels, small_mask
+    service, demo_predictor, encoded, large_image, large_mask
 ):
-    prediction = predict(service, box_about(small_mask))
-    prompt = ObjectPrompt(box_xyxy=tuple(bounding_box(small_mask)))
-    expected = predict_zoomed(demo_predictor, ImagePixels(demo_predictor, pixels), prompt)
+    prediction = predict(service, box_about(large_mask))
+    prompt = ObjectPrompt(box_xyxy=tuple(bounding_box(large_mask)))
+    expected = predict_zoomed(demo_predictor, ImagePixels(demo_predictor, large_image), prompt)
     assert encoded[0] == LARGE_HW
     side, _ = encoded[1]
     assert encoded[1] == (side, side)
@@ -98,17 +74,17 @@ def test_box_on_a_small_object_is_answered_from_a_window(
     assert np.count_nonzero(mask_of(prediction) != expected.masks[0]) < 20
 
 
-def test_same_box_again_encodes_nothing_and_fetches_nothing(service, encoded, files, small_mask):
-    first = predict(service, box_about(small_mask))
+def test_same_box_again_encodes_nothing_and_fetches_nothing(service, encoded, files, large_mask):
+    first = predict(service, box_about(large_mask))
     assert len(encoded) == 2
-    again = predict(service, box_about(small_mask))
+    again = predict(service, box_about(large_mask))
     assert len(encoded) == 2
     assert len(files.fetched) == 1
     assert np.array_equal(mask_of(first), mask_of(again))
 
 
-def test_first_click_encodes_no_window_and_the_second_one_does(service, encoded, files, small_mask):
-    x, y = central_point(small_mask)
+def test_first_click_encodes_no_window_and_the_second_one_does(service, encoded, files, large_mask):
+    x, y = central_point(large_mask)
     first = click(*percent(x, y))
     predict(service, first)
     assert encoded == [LARGE_HW]
@@ -118,9 +94,9 @@ def test_first_click_encodes_no_window_and_the_second_one_does(service, encoded,
 
 
 def test_replica_that_never_saw_the_earlier_clicks_answers_the_same(
-    service, demo_predictor, small_mask
+    service, demo_predictor, large_mask
 ):
-    x, y = central_point(small_mask)
+    x, y = central_point(large_mask)
     clicks = [click(*percent(x + step, y + step)) for step in (0, 2, 4)]
     predict(service, clicks[0])
     predict(service, *clicks[:2])
@@ -129,28 +105,28 @@ def test_replica_that_never_saw_the_earlier_clicks_answers_the_same(
         assert np.array_equal(mask_of(predict(replica, *clicks)), mask_of(last))
 
 
-def test_pixels_that_were_dropped_are_fetched_again(demo_predictor, service, files, small_mask):
+def test_pixels_that_were_dropped_are_fetched_again(demo_predictor, service, files, large_mask):
     with closing(zooming(demo_predictor)) as other:
         other._images._pixels._files.max_bytes = other._images._pixels._images.max_bytes = 1
-        kept = predict(service, box_about(small_mask))
+        kept = predict(service, box_about(large_mask))
         fetched = len(files.fetched)
-        fetched_again = predict(other, box_about(small_mask))
+        fetched_again = predict(other, box_about(large_mask))
         assert len(files.fetched) == fetched + 2
         assert np.array_equal(mask_of(fetched_again), mask_of(kept))
 
 
-def test_image_that_was_replaced_meanwhile_is_named(demo_predictor, files, service, small_mask):
+def test_image_that_was_replaced_meanwhile_is_named(demo_predictor, files, service, large_mask):
     with closing(zooming(demo_predictor)) as other:
         other._images._pixels._files.max_bytes = other._images._pixels._images.max_bytes = 1
         predict(other, click(10, 10))
         files.content = {}
         with pytest.raises(ImageError, match="another one than a moment ago"):
-            predict(other, box_about(small_mask))
+            predict(other, box_about(large_mask))
 
 
-def test_nothing_is_zoomed_when_it_is_off(demo_predictor, files, service, encoded, small_mask):
+def test_nothing_is_zoomed_when_it_is_off(demo_predictor, files, service, encoded, large_mask):
     with closing(ClickService(demo_predictor, Settings(zoom="off", prefetch_tasks=0))) as off:
-        predict(off, box_about(small_mask))
+        predict(off, box_about(large_mask))
     assert encoded == [LARGE_HW]
 
 
