@@ -10,6 +10,7 @@ the prompt and that size, never of what was answered before to somebody else.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -256,7 +257,12 @@ def extent_window(
         size_hw: of the image.
         input_size: of the model, in pixels.
         factor: side of the window in long sides of the extent.
+
+    Returns:
+        None, too, for numbers that are not finite: the predictor refuses them.
     """
+    if not all(map(math.isfinite, extent)):
+        return None
     left, top, right, bottom = extent
     side = max(factor * max(right - left, bottom - top), LEAST_SIDE * input_size)
     if max(size_hw) < LEAST_GAIN * side:

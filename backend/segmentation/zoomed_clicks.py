@@ -10,7 +10,7 @@ from backend.segmentation.click_logits import KEPT_FOR_S, ClickLogits, ImageLogi
 from mobilesam import Embedding, ObjectPrompt
 from mobilesam.zoom import View, Window
 
-VIEWS_KEPT = 2000  # of a hundred points at most: under 20 MB
+VIEWS_KEPT = 1000  # of a hundred points at most, 110 bytes each: 11 MB
 MOST_POINTS = 100  # of a prompt whose view is kept
 
 SLOWEST_ENCODE_S = 0.4  # with which zoom is worth its wait
